@@ -1,0 +1,399 @@
+"""The INI file as frozen dataclasses: a section is a class, an option is a field with its default.
+
+``load`` reads the file once, ``Watcher`` reads it again when it changes. ``agproxy.ini`` in this package is the
+reference for what each option means.
+"""
+
+import logging
+import os
+import re
+import stat
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agproxy import ini
+from agproxy import options as cast
+from agproxy.errors import ConfigError, redact
+from agproxy.ini import IniError, Option, Section
+from agproxy.options import Network, option
+
+log = logging.getLogger(__name__)
+
+GEMINI_URL = "https://generativelanguage.googleapis.com"
+KEY_PAGE = "https://aistudio.google.com/apikey"
+FILE_NAME = "agproxy.ini"
+SYSTEM_PATH = Path("/etc/agproxy", FILE_NAME)
+CHECK_INTERVAL_S = 1.0  # how often a Watcher looks at the file
+
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - listened on only when the operator lets the local network in
+SECRET_SOURCES = ("env", "file")
+
+_ACCOUNT_NAME = re.compile(r"[A-Za-z0-9._@+-]+")
+
+
+class Stamp(NamedTuple):
+    """What tells one state of a file from another; the change time sees a ``chmod`` too."""
+
+    mtime_ns: int
+    ctime_ns: int
+    size: int
+    inode: int
+
+    @classmethod
+    def of(cls, state: os.stat_result) -> "Stamp":
+        return cls(state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """``[server]``: where agproxy listens, and whom it answers."""
+
+    host: str = option("127.0.0.1", cast.host)
+    port: int = option(8045, cast.integer(1, 65535))
+    allow_lan_access: bool = option(False, cast.boolean)
+    auth_mode: str = option("auto", cast.choice("off", "strict", "all_except_health", "auto"))
+    api_key: str = option("", cast.api_key, secret=True)
+    allowed_hosts: tuple[str, ...] = option((), cast.allowed_hosts)
+    allowed_origins: tuple[str, ...] = option((), cast.origins)
+    trusted_proxies: tuple[Network, ...] = option((), cast.networks)
+    expose_account: str = option("auto", cast.choice("auto", "on", "off"))
+    max_body_bytes: int = option(100_000_000, cast.byte_count)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """``[upstream]``: how agproxy calls the model service."""
+
+    connect_timeout_s: float = option(10.0, cast.seconds(0.1, 300))
+    first_event_timeout_s: float = option(300.0, cast.seconds(1, 3600))
+    silence_timeout_s: float = option(120.0, cast.seconds(1, 3600))
+    max_attempts: int = option(3, cast.integer(1, 3))
+    ping_s: float = option(10.0, cast.seconds(0.1, 300))
+    proxy: str = option("", cast.proxy_url, secret=True)
+    ca_bundle: str = option("", cast.text, is_file=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """``[scheduling]``: which account answers."""
+
+    mode: str = option("balance", cast.choice("cache_first", "balance", "performance_first"))
+    max_wait_s: float = option(20.0, cast.seconds(0, 600))
+    pin: str = option("", cast.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """``[account:NAME]``: one credential of the pool.
+
+    :param problem: why the account cannot be used (its key cannot be read, say), or empty.
+    :param source: where it comes from, for people: ``[account:me]``, ``GEMINI_API_KEY``, ``built in``.
+    """
+
+    name: str
+    type: str = option("gemini", cast.account_type)
+    email: str = option("", cast.text)
+    api_key: str = option("", cast.api_key, secret=True)
+    base_url: str = option(GEMINI_URL, cast.base_url)
+    project: str = option("", cast.text)
+    priority: int = option(0, cast.integer(-1000, 1000))
+    enabled: bool = option(True, cast.boolean)
+    problem: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """``[log]``: what agproxy writes to its standard error."""
+
+    level: str = option("info", cast.choice("debug", "info", "warning", "error"))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One state of the whole configuration.
+
+    :param path: the file it was read from; None when there is none and the defaults hold.
+    :param models: ``[models]`` as (pattern, target), in the order of the file.
+    :param stamp: the file's state when it was read.
+    """
+
+    path: Path | None = None
+    server: Server = field(default_factory=Server)
+    upstream: Upstream = field(default_factory=Upstream)
+    scheduling: Scheduling = field(default_factory=Scheduling)
+    models: tuple[tuple[str, str], ...] = ()
+    accounts: tuple[Account, ...] = ()
+    log: Log = field(default_factory=Log)
+    stamp: Stamp | None = field(default=None, repr=False, compare=False)
+
+
+SECTIONS: dict[str, type] = {"server": Server, "upstream": Upstream, "scheduling": Scheduling, "log": Log}
+
+
+def find(environ: Mapping[str, str], *, cwd: Path | None = None, system: Path = SYSTEM_PATH) -> Path | None:
+    """The configuration file that holds, or None when there is none.
+
+    :param cwd: where ``./agproxy.ini`` is looked for; None means the current directory.
+    :raises ConfigError: ``AGPROXY_CONFIG`` names a file that does not exist.
+    """
+    cwd = Path.cwd() if cwd is None else cwd
+    if environ.get("AGPROXY_CONFIG"):
+        path = cwd / _expand(environ["AGPROXY_CONFIG"], environ)
+        if not os.path.exists(path) or os.path.isdir(path):
+            raise ConfigError(f"AGPROXY_CONFIG names {path}, which is not a file; `agproxy init {path}` writes one")
+        return path
+    places = (cwd / FILE_NAME, user_path(environ), system)
+    return next((path for path in places if path is not None and os.path.isfile(path)), None)
+
+
+def user_path(environ: Mapping[str, str], *, platform: str = sys.platform) -> Path | None:
+    """Where the user's own configuration file belongs, or None when the environment names no home."""
+    if platform == "win32":
+        return Path(environ["APPDATA"], "agproxy", FILE_NAME) if environ.get("APPDATA") else None
+    if platform != "darwin" and environ.get("XDG_CONFIG_HOME"):
+        return Path(environ["XDG_CONFIG_HOME"], "agproxy", FILE_NAME)
+    folder = "Library/Application Support" if platform == "darwin" else ".config"
+    return Path(environ["HOME"], folder, "agproxy", FILE_NAME) if environ.get("HOME") else None
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """The configuration of a file, or the defaults for None.
+
+    :param environ: gives ``env:NAME`` values, ``~``, and ``GEMINI_API_KEY`` when the file names no account.
+    :raises ConfigError: the file cannot be used; the message names file, line, section and option.
+    """
+    if path is None:
+        return Config(accounts=(_implicit_account(environ),))
+    try:
+        with path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            sections = ini.parse(file.read())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except IniError as error:
+        raise ConfigError(f"{path}, line {error.line}: {error}") from error
+    config = _config(sections, _Place(path, environ), Stamp.of(state))
+    if os.name != "nt" and state.st_mode & stat.S_IROTH and any(map(_holds_key, sections.values())):
+        log.warning("every user of this machine can read the keys in %s; to stop that: chmod 600 %s", path, path)
+    return config
+
+
+class Watcher:
+    """Gives the configuration in force, and reads the file again when it has changed.
+
+    A file that is being written can be read half and still be valid: a change is taken only when two checks in a
+    row, and one after reading, saw the same state of the file.
+    """
+
+    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._environ = environ
+        self._bound = (config.server.host, config.server.port)
+        self._lock = threading.Lock()
+        self._next_check = float("-inf")
+        self._pending: Stamp | None = None  # a changed state, seen once
+        self._refused: Stamp | None = None  # a state that was read, and is no use
+        self._gone = False
+
+    def current(self, now: float) -> Config:
+        """The configuration in force.
+
+        :param now: monotonic time in seconds.
+        """
+        if now >= self._next_check and self._config.path is not None and self._lock.acquire(blocking=False):
+            try:
+                self._next_check = now + CHECK_INTERVAL_S
+                self._check(self._config.path)
+            finally:
+                self._lock.release()
+        return self._config
+
+    def _check(self, path: Path) -> None:
+        seen, before = _stamp(path), self._pending
+        self._pending = None
+        if seen is None:
+            if not self._gone:
+                log.warning("%s is gone or cannot be read; the configuration read before stays in force", path)
+            self._gone = True
+            return
+        self._gone = False
+        if seen in (self._config.stamp, self._refused):
+            return
+        if seen != before:
+            self._pending = seen
+            return
+        try:
+            config = load(path, self._environ)
+        except ConfigError as error:
+            if _stamp(path) == seen:
+                self._refused = seen
+                log.warning("the change is not taken, the configuration before it stays in force: %s", error)
+            return
+        if config.stamp == seen == _stamp(path):
+            self._swap(config)
+
+    def _swap(self, config: Config) -> None:
+        before, self._config = self._config, config
+        log.info("configuration read again from %s", config.path)
+        bound = (config.server.host, config.server.port)
+        if bound not in (self._bound, (before.server.host, before.server.port)):
+            log.warning("restart agproxy to listen on host %s, port %d: both are read only at the start", *bound)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the errors of one file have to name, and what its values refer to."""
+
+    path: Path
+    environ: Mapping[str, str]
+
+    def error(self, line: int, message: str) -> ConfigError:
+        return ConfigError(f"{self.path}, line {line}: {message}")
+
+    def absolute(self, name: str) -> Path:
+        """A path as the file means it: relative to the file's own folder."""
+        return self.path.absolute().parent / _expand(name, self.environ)
+
+    def readable(self, name: str) -> str:
+        path = self.absolute(name)
+        if not os.path.isfile(path) or not os.access(path, os.R_OK):
+            raise ValueError(f"{path} is not a file that can be read")
+        return str(path)
+
+
+def _config(sections: Mapping[str, Section], place: _Place, stamp: Stamp) -> Config:
+    found: dict[str, Any] = {}
+    accounts: dict[str, Account] = {}
+    for header, section in sections.items():
+        kind, colon, name = header.partition(":")
+        if header in SECTIONS:
+            found[header] = SECTIONS[header](**_values(SECTIONS[header], header, section, place))
+        elif header == "models":
+            found["models"] = tuple(_model_rule(pattern, rule, place) for pattern, rule in section.options.items())
+        elif kind == "account" and colon:
+            account = _account(header, name.strip(), section, place)
+            if account.name in accounts:
+                raise place.error(section.line, f"a second account named {account.name!r}")
+            accounts[account.name] = account
+        else:
+            known = (*SECTIONS, "models", "account:NAME")
+            near = "; write [account:NAME]" if header == "account" else cast.suggestion(header, known)
+            raise place.error(section.line, f"unknown section [{redact(header)}]{near}")
+    server = found.get("server", Server())
+    if server.allow_lan_access and "host" not in sections["server"].options:
+        found["server"] = replace(server, host=ALL_ADDRESSES)
+    pool = tuple(accounts.values()) or (_implicit_account(place.environ),)
+    config = Config(path=place.path, accounts=pool, stamp=stamp, **found)
+    names = [account.name for account in pool]
+    if config.scheduling.pin and config.scheduling.pin not in names:
+        pin = sections["scheduling"].options["pin"]
+        message = f"[scheduling] pin = {pin.text}: no account has this name; there is {', '.join(names)}"
+        raise place.error(pin.line, message + cast.suggestion(pin.text, names))
+    return config
+
+
+def _values(kind: type, header: str, section: Section, place: _Place) -> dict[str, Any]:
+    """The options of one section as values, and an account's ``problem`` when its key cannot be used."""
+    known = cast.options(kind)
+    values: dict[str, Any] = {}
+    for name, written in section.options.items():
+        if name not in known:
+            near = cast.suggestion(name, known)
+            raise place.error(written.line, f"[{header}] unknown option {redact(name)!r}{near}")
+        metadata = known[name].metadata
+        try:
+            cast.check_notation(written.text)
+            text = _secret(written.text, place) if metadata["secret"] else written.text
+            values[name] = metadata["cast"](text)
+            if metadata["is_file"] and text:
+                values[name] = place.readable(text)
+        except ValueError as error:
+            if kind is Account and metadata["secret"]:
+                values["problem"] = f"{name}: {error}"
+                continue
+            hidden = metadata["secret"] or "@" in written.text  # a URL may hold a password
+            shown = name if hidden else f"{name} = {redact(' '.join(written.text.splitlines()))}"
+            raise place.error(written.line, f"[{header}] {shown}: {error}") from error
+    return values
+
+
+def _account(header: str, name: str, section: Section, place: _Place) -> Account:
+    if not _ACCOUNT_NAME.fullmatch(name):
+        message = f"[{redact(header)}]: an account's name is made of letters, digits and . _ @ + -"
+        raise place.error(section.line, message)
+    account = Account(name=name, source=f"[account:{name}]", **_values(Account, header, section, place))
+    if account.type == "demo":
+        return replace(account, api_key="", problem="")
+    if not account.api_key and not account.problem:
+        return replace(account, problem=f"api_key is empty; {KEY_PAGE} gives one")
+    return account
+
+
+def _implicit_account(environ: Mapping[str, str]) -> Account:
+    """The account that serves when the file names none."""
+    key = environ.get("GEMINI_API_KEY", "").strip()
+    if not key:
+        return Account(name="demo", type="demo", source="built in")
+    account = Account(name="default", source="GEMINI_API_KEY")
+    try:
+        return replace(account, api_key=cast.api_key(key))
+    except ValueError as error:
+        return replace(account, problem=f"GEMINI_API_KEY: {error}")
+
+
+def _model_rule(pattern: str, rule: Option, place: _Place) -> tuple[str, str]:
+    try:
+        cast.check_notation(rule.text)
+        return cast.model_rule(pattern, rule.text)
+    except ValueError as error:
+        raise place.error(rule.line, f"[models] {redact(f'{pattern} = {rule.text}')}: {error}") from error
+
+
+def _secret(text: str, place: _Place) -> str:
+    """The secret that an option holds or points to.
+
+    :raises ValueError: what it points to cannot be read, or is empty.
+    """
+    kind, colon, name = text.partition(":")
+    if not colon or kind not in SECRET_SOURCES:
+        return text
+    if kind == "env":
+        secret = place.environ.get(name, "").strip()
+        empty = f"the environment variable {redact(name)} is not set, or empty"
+    else:
+        path = place.absolute(name)
+        try:
+            secret = path.read_text("utf-8-sig").strip()
+        except OSError as error:
+            raise ValueError(f"{redact(str(path))} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not text in UTF-8") from error
+        empty = f"{path} is empty"
+    if not secret:
+        raise ValueError(empty)
+    return secret
+
+
+def _holds_key(section: Section) -> bool:
+    key = section.options.get("api_key")
+    return key is not None and key.text != "" and key.text.partition(":")[0] not in SECRET_SOURCES
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        return Stamp.of(path.stat())
+    except OSError:
+        return None
+
+
+def _expand(name: str, environ: Mapping[str, str]) -> Path:
+    """A path with ``~`` for the home of the environment given, not of this process."""
+    home = environ.get("HOME") or environ.get("USERPROFILE")
+    if home and (name == "~" or name.startswith(("~/", "~\\"))):
+        return Path(home, name[2:])
+    return Path(name)

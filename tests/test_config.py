@@ -1,0 +1,383 @@
+"""Finding, loading and watching the configuration."""
+
+import logging
+import os
+import re
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+
+import agproxy
+from agproxy import options
+from agproxy.config import Account, Config, Log, Scheduling, Server, Upstream, Watcher, find, load, user_path
+from agproxy.errors import ConfigError
+
+KEY = "AIza" + "k" * 35
+REFERENCE = Path(agproxy.__file__).with_name("agproxy.ini")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "agproxy.ini"
+
+
+def loaded(file: Path, text: str, environ: dict[str, str] | None = None) -> Config:
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+    return load(file, environ or {})
+
+
+def refusal(file: Path, text: str, environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        loaded(file, text, environ)
+    return str(caught.value)
+
+
+class TestFind:
+    def test_nothing_there(self, tmp_path: Path) -> None:
+        assert find({}, cwd=tmp_path, system=tmp_path / "etc" / "agproxy.ini") is None
+
+    def test_order(self, tmp_path: Path) -> None:
+        home = tmp_path / "home"
+        system = tmp_path / "etc" / "agproxy.ini"
+        environ = {"HOME": str(home), "APPDATA": str(home)}
+        user = user_path(environ)
+        assert user is not None
+        here = tmp_path / "agproxy.ini"
+        named = tmp_path / "named.ini"
+        found = []
+        for path in (system, user, here, named):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            if path is named:
+                environ["AGPROXY_CONFIG"] = str(named)
+            found.append(find(environ, cwd=tmp_path, system=system))
+        assert found == [system, user, here, named]
+
+    def test_name_of_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"AGPROXY_CONFIG names .*gone\.ini, which is not a file"):
+            find({"AGPROXY_CONFIG": "gone.ini"}, cwd=tmp_path)
+
+    def test_name_may_begin_with_the_home(self, tmp_path: Path) -> None:
+        (tmp_path / "my.ini").touch()
+        assert find({"AGPROXY_CONFIG": "~/my.ini", "HOME": str(tmp_path)}, cwd=Path("/")) == tmp_path / "my.ini"
+
+    @pytest.mark.parametrize(
+        ("platform", "environ", "folder"),
+        [
+            ("linux", {"HOME": "/h"}, "/h/.config/agproxy"),
+            ("linux", {"HOME": "/h", "XDG_CONFIG_HOME": "/x"}, "/x/agproxy"),
+            ("darwin", {"HOME": "/h"}, "/h/Library/Application Support/agproxy"),
+            ("win32", {"APPDATA": "/a"}, "/a/agproxy"),
+        ],
+    )
+    def test_users_folder(self, platform: str, environ: dict[str, str], folder: str) -> None:
+        assert user_path(environ, platform=platform) == Path(folder, "agproxy.ini")
+
+    @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+    def test_no_home_no_users_folder(self, platform: str) -> None:
+        assert user_path({}, platform=platform) is None
+
+
+class TestReference:
+    def test_loads_and_changes_nothing(self) -> None:
+        assert load(REFERENCE, {}) == Config(path=REFERENCE, accounts=load(None, {}).accounts)
+
+    @pytest.mark.parametrize("section", [Server, Upstream, Scheduling, Account, Log])
+    def test_holds_every_option(self, section: type) -> None:
+        documented = re.findall(r"^#(\w+) =", REFERENCE.read_text("utf-8"), re.MULTILINE)
+        missing = [name for name in options.options(section) if name not in documented]
+        assert missing == []
+
+    def test_documents_the_defaults_that_hold(self, file: Path) -> None:
+        text = REFERENCE.read_text("utf-8")
+        config = loaded(file, re.sub(r"^#(?=\w+ =|\[)", "", text, flags=re.MULTILINE))
+        assert (config.server, config.upstream) == (Server(), Upstream())
+        assert (config.scheduling, config.log) == (Scheduling(), Log())
+        account = Account(name="me", source="[account:me]", problem=config.accounts[0].problem)
+        assert config.accounts == (account,)
+
+    def test_defaults_would_pass_their_own_casts(self) -> None:
+        for section in (Server, Upstream, Scheduling, Account, Log):
+            for name, field in options.options(section).items():
+                if isinstance(field.default, str) and field.default:
+                    assert field.metadata["cast"](field.default) == field.default, name
+
+
+class TestLoad:
+    def test_all_sections(self, file: Path) -> None:
+        config = loaded(
+            file,
+            f"""
+[server]
+host = ::1
+port = 9000   ; mine
+auth_mode = strict
+api_key = agp-1
+allowed_hosts = box.lan,
+    llm.lan
+max_body_bytes = 20 MiB
+[upstream]
+max_attempts = 2
+[scheduling]
+mode = cache_first
+pin = me
+[models]
+gpt-4o = gemini-flash-latest        ; exact
+gpt-4* = gemini-pro-latest
+qwen/Q:free = gemini-x
+[account:me]
+api_key = {KEY}
+base_url = http://127.0.0.1:1234/v1beta
+priority = 2
+[account:you]
+type = demo
+enabled = no
+[log]
+level = debug
+""",
+        )
+        assert config.path == file
+        assert (config.server.host, config.server.port, config.server.auth_mode) == ("::1", 9000, "strict")
+        assert config.server.allowed_hosts == ("box.lan", "llm.lan")
+        assert (config.server.api_key, config.server.max_body_bytes) == ("agp-1", 20 * 2**20)
+        assert (config.upstream.max_attempts, config.upstream.ping_s) == (2, 10.0)
+        assert (config.scheduling.mode, config.scheduling.pin, config.log.level) == ("cache_first", "me", "debug")
+        assert config.models == (
+            ("gpt-4o", "gemini-flash-latest"),
+            ("gpt-4*", "gemini-pro-latest"),
+            ("qwen/Q:free", "gemini-x"),
+        )
+        me, you = config.accounts
+        assert (me.name, me.api_key, me.base_url, me.priority) == ("me", KEY, "http://127.0.0.1:1234", 2)
+        assert (you.type, you.enabled, you.problem) == ("demo", False, "")
+
+    def test_lan_access_listens_on_all_addresses_unless_a_host_is_given(self, file: Path) -> None:
+        assert loaded(file, "[server]\nallow_lan_access = on\n").server.host == "0.0.0.0"
+        assert loaded(file, "[server]\nallow_lan_access = on\nhost = 127.0.0.1\n").server.host == "127.0.0.1"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("[server]\n\napi_keys = x\n", "line 3: [server] unknown option 'api_keys'; did you mean 'api_key'?"),
+            ("[sever]\n", "line 1: unknown section [sever]; did you mean 'server'?"),
+            ("[account]\n", "line 1: unknown section [account]; write [account:NAME]"),
+            ("[acount:me]\n", "line 1: unknown section [acount:me]; did you mean 'account:NAME'?"),
+            ("[DEFAULT]\n", "line 1: unknown section [DEFAULT]"),
+            ("[account:]\n", "line 1: [account:]: an account's name is made of letters, digits and . _ @ + -"),
+            ("[account:a]\ntype=demo\n[account: a]\n", "line 3: a second account named 'a'"),
+            ("[server]\nport = 99999\n", "line 2: [server] port = 99999: must be a whole number from 1 to 65535"),
+            ("[server]\nport: 8045\n", "line 2: neither a [section] nor an 'option = value'"),
+            ("[account:a]\ntype = vertex\n", "line 2: [account:a] type = vertex: is not served by this version"),
+            ("[models]\na = b c\n", "line 2: [models] a = b c: must be a model name"),
+            ("[scheduling]\npin = mee\n[account:me]\n", "line 2: [scheduling] pin = mee: no account has this name"),
+            ("[account:a]\nproblem = x\n", "line 2: [account:a] unknown option 'problem'"),
+            ("[upstream]\nca_bundle = no.pem\n", "no.pem is not a file that can be read"),
+            ("[store]\nurl = memory:\n", "line 1: unknown section [store]"),
+        ],
+    )
+    def test_mistake_is_named_with_its_place(self, file: Path, text: str, message: str) -> None:
+        assert refusal(file, text).startswith(f"{file}, line ")
+        assert message in refusal(file, text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[server]\napi_key = sesame secret-1\n",
+            "[server]\nsecret-1 = x\napi_key: secret-1\n",
+            '[server]\napi_key = "secret-1"\n',
+            "[server]\napi_key = secret-1\n  port = 1\n",
+            "[upstream]\nproxy = ftp://me:secret-1@proxy\n",
+            "[account:a]\nbase_url = https://me:secret-1@example.com\n",
+        ],
+    )
+    def test_secrets_are_never_quoted(self, file: Path, text: str) -> None:
+        assert "secret-1" not in refusal(file, text).replace("'secret-1'", "")
+
+    def test_google_key_in_the_wrong_place_is_not_quoted(self, file: Path) -> None:
+        assert KEY not in refusal(file, f"[server]\n{KEY} = 1\n")
+        assert KEY not in refusal(file, f"[{KEY}]\n")
+        assert KEY not in refusal(file, f"[server]\nport = {KEY}\n")
+
+    @pytest.mark.parametrize("source", ["env", "file"])
+    def test_google_key_in_the_place_of_its_source_is_not_quoted(self, file: Path, source: str) -> None:
+        (account,) = loaded(file, f"[account:a]\napi_key = {source}:{KEY}\n").accounts
+        assert account.problem
+        assert KEY not in account.problem
+
+    def test_repr_hides_secrets(self, file: Path) -> None:
+        text = f"[server]\napi_key = agp-1\n[upstream]\nproxy = http://u:agp-1@p\n[account:a]\napi_key = {KEY}\n"
+        shown = repr(loaded(file, text))
+        assert KEY not in shown
+        assert "agp-1" not in shown
+
+    def test_file_that_cannot_be_read(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+            load(tmp_path, {})
+
+    def test_ca_bundle_is_relative_to_the_file(self, file: Path) -> None:
+        bundle = file.with_name("ca.pem")
+        bundle.touch()
+        assert loaded(file, "[upstream]\nca_bundle = ca.pem\n").upstream.ca_bundle == str(bundle)
+
+    @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+    def test_literal_key_that_all_can_read_is_warned_about(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+        loaded(file, f"[account:a]\napi_key = {KEY}\n")
+        assert caplog.text == ""
+        file.chmod(0o644)
+        load(file, {})
+        assert f"chmod 600 {file}" in caplog.text
+
+    @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+    def test_file_without_literal_keys_may_be_read_by_all(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+        loaded(file, "[server]\napi_key = env:K\n[account:a]\napi_key = file:k\n", {"K": "agp-1"})
+        file.chmod(0o644)
+        load(file, {"K": "agp-1"})
+        assert caplog.text == ""
+
+
+class TestSecrets:
+    def test_from_the_environment_and_from_a_file(self, file: Path) -> None:
+        file.with_name("key").write_text(f"{KEY}\n")
+        text = "[server]\napi_key = env:MY_KEY\n[account:a]\napi_key = file:key\n[account:b]\napi_key = file:~/key\n"
+        config = loaded(file, text, {"MY_KEY": "agp-1", "HOME": str(file.parent)})
+        assert config.server.api_key == "agp-1"
+        assert [account.api_key for account in config.accounts] == [KEY, KEY]
+
+    @pytest.mark.parametrize(
+        ("key", "problem"),
+        [
+            ("env:NOT_SET", "api_key: the environment variable NOT_SET is not set, or empty"),
+            ("env:EMPTY", "api_key: the environment variable EMPTY is not set, or empty"),
+            ("file:gone", "gone cannot be read: No such file or directory"),
+            ("file:empty", "empty is empty"),
+            ("file:binary", "binary is not text in UTF-8"),
+            ("env:SPACED", "api_key: the key has a space or a line break in it"),
+            ("two words", "api_key: the key has a space or a line break in it"),
+            ("AIzaé", "api_key: the key has a character outside ASCII"),
+            ("'quoted'", "api_key: is written without quotes"),
+            ("", "api_key is empty"),
+        ],
+    )
+    def test_key_that_cannot_be_used_puts_the_account_out(self, file: Path, key: str, problem: str) -> None:
+        file.with_name("empty").touch()
+        file.with_name("binary").write_bytes(b"\xff\xfe")
+        environ = {"EMPTY": " \n", "SPACED": "a b", "GEMINI_API_KEY": KEY}
+        (account,) = loaded(file, f"[account:a]\napi_key = {key}\n", environ).accounts
+        assert problem in account.problem
+        assert (account.name, account.type, account.api_key) == ("a", "gemini", "")
+
+    def test_account_without_a_key_is_out(self, file: Path) -> None:
+        assert "api_key is empty" in loaded(file, "[account:a]\n").accounts[0].problem
+
+    def test_key_of_the_server_that_cannot_be_read_is_an_error(self, file: Path) -> None:
+        message = refusal(file, "[server]\napi_key = env:NOT_SET\n")
+        assert "line 2: [server] api_key: the environment variable NOT_SET is not set, or empty" in message
+
+
+class TestImplicitAccount:
+    def test_demo_without_a_key(self) -> None:
+        (account,) = load(None, {"GEMINI_API_KEY": " "}).accounts
+        assert (account.name, account.type, account.source) == ("demo", "demo", "built in")
+
+    def test_key_of_the_environment(self, file: Path) -> None:
+        for config in (load(None, {"GEMINI_API_KEY": KEY}), loaded(file, "[log]\n", {"GEMINI_API_KEY": KEY})):
+            (account,) = config.accounts
+            assert (account.name, account.type, account.api_key) == ("default", "gemini", KEY)
+            assert account.source == "GEMINI_API_KEY"
+
+    def test_bad_key_of_the_environment_is_a_problem_not_demo(self) -> None:
+        (account,) = load(None, {"GEMINI_API_KEY": "a b"}).accounts
+        assert (account.type, account.api_key) == ("gemini", "")
+        assert account.problem == "GEMINI_API_KEY: the key has a space or a line break in it"
+
+    def test_account_section_rules_both_out(self, file: Path) -> None:
+        config = loaded(file, f"[account:a]\napi_key = {KEY}\nenabled = off\n", {"GEMINI_API_KEY": KEY})
+        assert [(account.name, account.enabled) for account in config.accounts] == [("a", False)]
+
+
+class TestWatcher:
+    @pytest.fixture
+    def watcher(self, file: Path) -> Watcher:
+        return Watcher(loaded(file, "[log]\nlevel = info\n"), {})
+
+    @staticmethod
+    def rewrite(file: Path, text: str) -> None:
+        """Write to a new file: the same size and time must not hide a change."""
+        new = file.with_suffix(".new")
+        new.write_text(text)
+        new.chmod(0o600)
+        new.replace(file)
+
+    def test_change_is_taken_at_the_second_check_that_sees_it(self, watcher: Watcher, file: Path) -> None:
+        levels = [watcher.current(0.0).log.level]
+        self.rewrite(file, "[log]\nlevel = debug\n")
+        levels += [watcher.current(now).log.level for now in (0.5, 1.0, 1.5, 2.0)]
+        assert levels == ["info", "info", "info", "info", "debug"]
+
+    def test_file_that_is_still_being_written_is_left_alone(self, watcher: Watcher, file: Path) -> None:
+        for now, level in enumerate(["debug", "error", "warning"]):
+            self.rewrite(file, f"[log]\nlevel = {level}\n")
+            assert watcher.current(now).log.level == "info"
+        assert watcher.current(3).log.level == "warning"
+
+    def test_unchanged_file_is_not_read(self, watcher: Watcher) -> None:
+        first = watcher.current(0)
+        assert all(watcher.current(now) is first for now in range(5))
+
+    def test_bad_edit_keeps_the_old_one_and_says_so_once(
+        self, watcher: Watcher, file: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.rewrite(file, "[log]\nlevel = loud\n")
+        assert [watcher.current(now).log.level for now in range(6)] == ["info"] * 6
+        (record,) = caplog.records
+        assert "line 2: [log] level = loud: must be one of debug" in record.getMessage()
+
+    def test_mended_edit_is_taken(self, watcher: Watcher, file: Path) -> None:
+        self.rewrite(file, "[log]\nlevel = loud\n")
+        for now in range(3):
+            watcher.current(now)
+        self.rewrite(file, "[log]\nlevel = error\n")
+        assert [watcher.current(now).log.level for now in (3, 4)] == ["info", "error"]
+
+    def test_vanished_file_keeps_the_old_one_and_says_so_once(
+        self, watcher: Watcher, file: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        file.unlink()
+        assert [watcher.current(now).log.level for now in range(4)] == ["info"] * 4
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{file} is gone or cannot be read; the configuration read before stays in force"
+        ]
+        self.rewrite(file, "[log]\nlevel = error\n")
+        assert [watcher.current(now).log.level for now in (4, 5)] == ["info", "error"]
+
+    @pytest.mark.parametrize("text", ["[server]\nport = 9000\n", "[server]\nallow_lan_access = on\n"])
+    def test_new_address_is_said_to_need_a_restart(
+        self, watcher: Watcher, file: Path, caplog: pytest.LogCaptureFixture, text: str
+    ) -> None:
+        self.rewrite(file, text)
+        for now in range(4):
+            watcher.current(now)
+        (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert record.getMessage().startswith("restart agproxy to listen on host ")
+
+    def test_secrets_are_read_again_with_the_file(self, file: Path) -> None:
+        environ = {"K": "agp-1"}
+        text = "[server]\napi_key = env:K\n"
+        watcher = Watcher(loaded(file, text, environ), environ)
+        environ["K"] = "agp-2"
+        assert [watcher.current(now).server.api_key for now in range(2)] == ["agp-1", "agp-1"]
+        self.rewrite(file, text + "\n")
+        assert [watcher.current(now).server.api_key for now in (2, 3)] == ["agp-1", "agp-2"]
+
+    def test_without_a_file_there_is_nothing_to_watch(self) -> None:
+        config = load(None, {})
+        assert Watcher(config, {}).current(0) is config
+
+
+def test_values_are_frozen() -> None:
+    for value in (Config(), Server(), Upstream(), Scheduling(), Account("a"), Log()):
+        assert not hasattr(value, "__dict__")
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, fields(value)[0].name, None)
