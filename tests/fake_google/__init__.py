@@ -1,0 +1,102 @@
+"""A strict fake of Google's Gemini API for tests: it refuses what the real one refuses, and answers what it is told.
+
+::
+
+    with FakeGoogle() as google:                       # keys test-key-a, -b, -c, each of a project of its own
+        google.enqueue(quota_per_minute("2s"), key="test-key-a")
+        google.enqueue(thoughts("Hm.") + text("Hel", "lo"), calls(("f", {"x": 1})), lambda request: text("..."))
+        google.enqueue(cut(text("a", "b"), after_events=1, how="rst"), slow(text("c"), first_byte_s=0.1))
+        google.default = text("whatever comes after")
+        ...                                            # the system under test calls google.url
+        google.assert_no_refusals()
+        assert google.requests[0].canonical["generation_config"] == {"top_p": 1}
+
+``server`` is what a test holds, ``script`` and ``failures`` are the vocabulary of answers, ``validate`` is the way into
+the rules (``protojson contents turns signatures tools proto_schema json_schema generation``), ``handler routes delivery
+render`` are how a request becomes an answer, ``bodies`` helps to write requests. Where a rule is stricter than Google,
+its module says so.
+"""
+
+from tests.fake_google.failures import (
+    api_key_expired,
+    api_key_invalid,
+    capacity_exhausted,
+    error,
+    error_event,
+    html,
+    internal,
+    location_not_supported,
+    model_retired,
+    permission_denied,
+    quota_per_day,
+    quota_per_minute,
+    quota_zero,
+    raw,
+    service_disabled,
+    unauthenticated,
+    unavailable,
+)
+from tests.fake_google.record import RecordedRequest
+from tests.fake_google.refusal import Refusal
+from tests.fake_google.script import (
+    Answer,
+    Usage,
+    blocked,
+    calls,
+    chunk,
+    cut,
+    empty,
+    finished,
+    hang_up,
+    image,
+    no_finish,
+    parts,
+    slow,
+    text,
+    thoughts,
+)
+from tests.fake_google.server import FakeGoogle
+from tests.fake_google.signatures import DUMMIES, is_dummy
+from tests.fake_google.validate import Rules, validate
+
+__all__ = [
+    "FakeGoogle",
+    "RecordedRequest",
+    "Refusal",
+    "Rules",
+    "validate",
+    "DUMMIES",
+    "is_dummy",
+    "Answer",
+    "Usage",
+    "text",
+    "thoughts",
+    "calls",
+    "parts",
+    "image",
+    "chunk",
+    "finished",
+    "blocked",
+    "empty",
+    "no_finish",
+    "error",
+    "error_event",
+    "quota_per_minute",
+    "quota_per_day",
+    "quota_zero",
+    "capacity_exhausted",
+    "api_key_invalid",
+    "api_key_expired",
+    "unauthenticated",
+    "model_retired",
+    "permission_denied",
+    "service_disabled",
+    "location_not_supported",
+    "unavailable",
+    "internal",
+    "html",
+    "raw",
+    "slow",
+    "cut",
+    "hang_up",
+]

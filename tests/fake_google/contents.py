@@ -1,0 +1,156 @@
+"""The rules for ``contents`` and ``systemInstruction`` taken one by one: roles, parts, names, media.
+
+Sources: google/ai/generativelanguage/v1beta/content.proto; the guides on ai.google.dev for images, documents, audio and
+video; the issues named beside each rule.
+"""
+
+import base64
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tests.fake_google.refusal import JsonObject, Refusal, field_error
+
+DATA_KINDS = (
+    "text",
+    "inline_data",
+    "function_call",
+    "function_response",
+    "file_data",
+    "executable_code",
+    "code_execution_result",
+    "tool_call",
+    "tool_response",
+)
+CALL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+# ai.google.dev: image, document, audio and video understanding guides, "supported formats".
+_SUBTYPES = {
+    "image": ("png", "jpeg", "webp", "heic", "heif"),
+    "application": ("pdf", "json", "x-javascript", "x-python", "rtf"),
+    "audio": ("wav", "x-wav", "mp3", "mpeg", "aiff", "aac", "ogg", "flac", "m4a", "mp4", "opus", "webm", "l16", "pcm"),
+    "video": ("mp4", "mpeg", "mov", "quicktime", "avi", "x-flv", "mpg", "webm", "wmv", "3gpp"),
+}
+MEDIA_TYPES = frozenset(f"{major}/{minor}" for major, minors in _SUBTYPES.items() for minor in minors)
+# ai.google.dev/gemini-api/docs/function-calling, "Multimodal function responses".
+RESULT_MEDIA_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"})
+_MAGIC = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "application/pdf": b"%PDF"}
+
+
+def check_contents(contents: list[JsonObject]) -> None:
+    """Refuse contents that are wrong in themselves, each without looking at its neighbours."""
+    if not contents:
+        raise field_error("contents", "contents is not specified")
+    for index, content in enumerate(contents):
+        role = content.get("role", "")
+        if role not in ("user", "model") and (role or len(contents) > 1):
+            raise Refusal("Please use a valid role: user, model.", why=f"contents[{index}].role is {role!r}")
+        check_parts(content, f"contents[{index}]")
+
+
+def check_system_instruction(content: JsonObject) -> None:
+    """Text only (generative_service.proto, GenerateContentRequest.system_instruction)."""
+    check_parts(content, "system_instruction")
+    for part in content["parts"]:
+        if "text" not in part:
+            raise Refusal("System instruction only supports text parts.", why=str(sorted(part)))
+
+
+def check_parts(content: JsonObject, path: str) -> None:
+    """Refuse an empty list of parts and every part that is wrong in itself."""
+    if not content.get("parts"):
+        raise field_error(f"{path}.parts", "contents.parts must not be empty.")
+    for index, part in enumerate(content["parts"]):
+        _check_part(part, f"{path}.parts[{index}]")
+
+
+def _check_part(part: JsonObject, path: str) -> None:
+    kind = next((kind for kind in DATA_KINDS if kind in part), None)  # never two: they are a oneof
+    empty_text = kind == "text" and part["text"] == "" and not part.get("thought_signature")
+    if kind is None or empty_text:
+        raise field_error(
+            f"{path}.data",
+            "required oneof field 'data' must have one initialized field",
+        )
+    check = _PART_CHECKS.get(kind)
+    if check is not None:
+        check(part[kind], f"{path}.{kind}")
+
+
+def _check_blob(blob: JsonObject, path: str) -> None:
+    mime_type = blob.get("mime_type", "")
+    essence = mime_type.partition(";")[0].strip().lower()
+    if not essence:
+        raise field_error(f"{path}.mime_type", "must not be empty.")
+    if essence not in MEDIA_TYPES and not essence.startswith("text/"):
+        raise Refusal(f"Unsupported MIME type: {mime_type}")
+    if not blob.get("data"):
+        raise field_error(f"{path}.data", "must not be empty.")
+    plain = blob["data"].rstrip("=").replace("-", "+").replace("_", "/")
+    raw = base64.b64decode(plain + "=" * (-len(plain) % 4))
+    if not raw.startswith(_MAGIC.get(essence, b"")):
+        if essence == "application/pdf":
+            raise Refusal("The document has no pages.")
+        raise Refusal(
+            "Unable to process input image. Please retry or report in "
+            "https://developers.generativeai.google/guide/troubleshooting"
+        )
+
+
+def _check_file(file: JsonObject, path: str) -> None:
+    uri = file.get("file_uri", "")
+    if not uri:
+        raise field_error(f"{path}.file_uri", "must not be empty.")
+    if not uri.startswith(("https://", "gs://", "files/")):
+        raise Refusal(f"Invalid or unsupported file uri: {uri}")
+
+
+def _check_call(call: JsonObject, path: str) -> None:
+    _check_call_name(call.get("name", ""), path)
+
+
+def _check_response(response: JsonObject, path: str) -> None:
+    _check_call_name(response.get("name", ""), path)
+    if "response" not in response:
+        raise field_error(f"{path}.response", "required field is not set.")
+    for key, value in _pairs(response["response"]):
+        # Read as references to media parts: vercel/ai issue 14369, googleapis/python-genai issue 2792.
+        if key in ("$ref", "$defs"):
+            raise Refusal(
+                f"The referenced name `{value if isinstance(value, str) else key}` in function_response.response does "
+                "not match to a display_name in the function_response.parts.",
+                why=f"{key} inside {path}.response",
+            )
+    for index, part in enumerate(response.get("parts", ())):
+        if "inline_data" not in part:
+            raise field_error(
+                f"{path}.parts[{index}].data", "required oneof field 'data' must have one initialized field"
+            )
+        _check_blob(part["inline_data"], f"{path}.parts[{index}].inline_data")
+        if part["inline_data"]["mime_type"] not in RESULT_MEDIA_TYPES:
+            raise Refusal(f"Unsupported MIME type: {part['inline_data']['mime_type']}", why=f"in {path}.parts[{index}]")
+
+
+def _check_call_name(name: str, path: str) -> None:
+    if not name:
+        raise field_error(f"{path}.name", "Name cannot be empty.")
+    if not CALL_NAME.fullmatch(name):
+        raise field_error(
+            f"{path}.name",
+            "Invalid function name. Must start with a letter or an underscore. Must be alphanumeric (a-z, A-Z, 0-9), "
+            "underscores (_) or dashes (-), with a maximum length of 64.",
+        )
+
+
+def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _pairs(item)
+
+
+_PART_CHECKS = {
+    "inline_data": _check_blob,
+    "file_data": _check_file,
+    "function_call": _check_call,
+    "function_response": _check_response,
+}

@@ -1,0 +1,78 @@
+"""What the rules need to know of a model: its family, by name."""
+
+import re
+from dataclasses import dataclass
+
+_FAMILY = re.compile(r"gemini-(\d+)(?:\.(\d+))?(?:-|$)")
+KNOWN_MODELS = (
+    "gemini-2.5-flash",
+    "gemini-2.5-pro",
+    "gemini-2.5-flash-lite",
+    "gemini-3-flash-preview",
+    "gemini-3.1-pro-preview",
+    "gemini-3.5-flash",
+    "gemini-3.6-flash",
+    "gemini-3.8-flash",
+    "gemini-4-argon",
+    "gemini-flash-latest",
+    "gemini-flash-lite-latest",
+    "gemini-pro-latest",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A model by what it can do.
+
+    :param version: (major, minor); an alias is newer than all numbers.
+    """
+
+    model: str
+    version: tuple[int, int]
+
+    @property
+    def is_3_or_newer(self) -> bool:
+        """Thinking levels, strict thought signatures, call ids."""
+        return self.version >= (3, 0)
+
+    @property
+    def makes_images(self) -> bool:
+        """Image models do not enforce signatures (ai.google.dev/gemini-api/docs/thought-signatures)."""
+        return "-image" in self.model
+
+    @property
+    def speaks(self) -> bool:
+        """Text to speech models."""
+        return "-tts" in self.model
+
+    @property
+    def thinks(self) -> bool:
+        """Gemini 2.5 and newer, but for the 2.5 models of images and speech."""
+        return self.version >= (2, 5) and not self.speaks and not (self.makes_images and not self.is_3_or_newer)
+
+    @property
+    def thinking_levels(self) -> tuple[str, ...]:
+        """What ``thinkingLevel`` may be (ai.google.dev/gemini-api/docs/thinking, the table of levels).
+
+        Flash-Lite has all four, as had Flash up to 3.6; newer ones and Pro have no ``minimal``, 3 Pro no ``medium``.
+        """
+        if not self.is_3_or_newer:
+            return ()
+        if "-pro" in self.model:
+            return ("low", "high") if self.version == (3, 0) else ("low", "medium", "high")
+        if "-flash-lite" in self.model or ("-flash" in self.model and self.version <= (3, 6)):
+            return ("minimal", "low", "medium", "high")
+        return ("low", "medium", "high")
+
+    @property
+    def takes_model_turn_last(self) -> bool:
+        """Prefill: gone with 3.5 Flash-Lite, 3.6 and newer, and the aliases (LibreChat-AI/agents pull 323)."""
+        return self.version < (3, 6) and not self.model.startswith("gemini-3.5-flash-lite")
+
+
+def family_of(model: str) -> Family:
+    """The family of a model name; what holds no number counts as newest, as the ``-latest`` aliases do."""
+    match = _FAMILY.match(model)
+    if match is None:
+        return Family(model, (99, 0))
+    return Family(model, (int(match[1]), int(match[2] or 0)))

@@ -1,0 +1,100 @@
+"""Request fields of the Gemini API that are newer than the published protobuf package, each with its source.
+
+Kept small on purpose: what stands neither in the package nor here is refused as Google refuses an unknown name.
+All are in https://github.com/googleapis/python-genai, ``google/genai/types.py``; only those that ``models.py`` passes
+on for the Gemini Developer API (its ``*_to_mldev`` functions) are here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a newer field may hold.
+
+    :param kind: ``string bool int32 enum struct message``.
+    :param values: the words of an enum, in upper case.
+    :param fields: the fields of a message.
+    :param oneof: the oneof of the message it belongs to, of which only one field may be set.
+    """
+
+    kind: str
+    values: tuple[str, ...] = ()
+    fields: Mapping[str, "Shape"] = field(default_factory=dict)
+    repeated: bool = False
+    type_name: str = ""
+    oneof: str = ""
+
+
+_STRING = Shape("string")
+_TOOL_TYPE = Shape(
+    "enum",
+    ("GOOGLE_SEARCH_WEB", "GOOGLE_SEARCH_IMAGE", "URL_CONTEXT", "GOOGLE_MAPS", "FILE_SEARCH"),  # types.ToolType
+    type_name="type.googleapis.com/google.ai.generativelanguage.v1beta.ToolType",
+)
+
+NEWER_FIELDS: dict[str, dict[str, Shape]] = {
+    "ThinkingConfig": {
+        # types.ThinkingConfig, types.ThinkingLevel (CaseInSensitiveEnum)
+        "thinking_level": Shape(
+            "enum",
+            ("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH"),
+            type_name="type.googleapis.com/google.ai.generativelanguage.v1beta.ThinkingConfig.ThinkingLevel",
+        ),
+    },
+    "ToolConfig": {
+        "include_server_side_tool_invocations": Shape("bool"),  # types.ToolConfig
+    },
+    "Part": {
+        # types.PartMediaResolution, types.PartMediaResolutionLevel
+        "media_resolution": Shape(
+            "message",
+            fields={
+                "level": Shape(
+                    "enum",
+                    (
+                        "MEDIA_RESOLUTION_UNSPECIFIED",
+                        "MEDIA_RESOLUTION_LOW",
+                        "MEDIA_RESOLUTION_MEDIUM",
+                        "MEDIA_RESOLUTION_HIGH",
+                        "MEDIA_RESOLUTION_ULTRA_HIGH",
+                    ),
+                    type_name="type.googleapis.com/google.ai.generativelanguage.v1beta.MediaResolution.Level",
+                ),
+                "num_tokens": Shape("int32"),
+            },
+        ),
+        # types.ToolCall, types.ToolResponse: server-side tools, echoed by the client
+        "tool_call": Shape(
+            "message", fields={"id": _STRING, "tool_type": _TOOL_TYPE, "args": Shape("struct")}, oneof="data"
+        ),
+        "tool_response": Shape(
+            "message", fields={"id": _STRING, "tool_type": _TOOL_TYPE, "response": Shape("struct")}, oneof="data"
+        ),
+    },
+    "ImageConfig": {
+        "image_size": _STRING,  # types.ImageConfig: 1K, 2K, 4K
+    },
+    "GenerateContentRequest": {
+        # types.ServiceTier; models._GenerateContentConfig_to_mldev sets `serviceTier` beside `contents`
+        "service_tier": Shape(
+            "enum",
+            ("UNSPECIFIED", "FLEX", "STANDARD", "PRIORITY"),
+            type_name="type.googleapis.com/google.ai.generativelanguage.v1beta.ServiceTier",
+        ),
+    },
+    "GenerateContentResponse.UsageMetadata": {
+        "service_tier": _STRING,  # types.GenerateContentResponseUsageMetadata
+    },
+    "Tool.GoogleSearch": {
+        # types.SearchTypes
+        "search_types": Shape("message", fields={"web_search": Shape("message"), "image_search": Shape("message")}),
+    },
+    "FileSearch": {
+        # types.FileSearch
+        "file_search_store_names": Shape("string", repeated=True),
+        "top_k": Shape("int32"),
+        "metadata_filter": _STRING,
+    },
+}

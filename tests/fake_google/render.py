@@ -1,0 +1,161 @@
+"""From an ``Answer`` to the JSON of GenerateContentResponse: ids, signatures and running token counts filled in.
+
+Sources: generative_service.proto (GenerateContentResponse, UsageMetadata); the thought signatures page for what is
+signed; usage is running, in each chunk, and the last one counts.
+"""
+
+import itertools
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.fake_google.families import Family
+from tests.fake_google.refusal import JsonObject
+from tests.fake_google.script import Answer, Chunk, PartSpec, Usage
+from tests.fake_google.signatures import SignatureLedger
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an answer depends on besides its script.
+
+    :param project: the project of the key, to which signatures belong.
+    :param prompt_tokens: counted from the request.
+    """
+
+    model: str
+    family: Family
+    ledger: SignatureLedger
+    project: str
+    prompt_tokens: int
+    response_id: str = field(default_factory=lambda: f"resp-{next(_numbers):08d}")
+
+
+def render(answer: Answer, context: Context) -> list[JsonObject]:
+    """The events of a streamed answer."""
+    usage = _Running(answer, context)
+    return [_response(chunk, context, usage) for chunk in answer.chunks]
+
+
+def fold(events: list[JsonObject]) -> JsonObject:
+    """What the unary method answers where the streaming one sends ``events``.
+
+    Neighbouring text becomes one part; a signature that came alone in empty text moves to the text before it.
+    """
+    result: JsonObject = {}
+    candidate: JsonObject = {}
+    parts: list[JsonObject] = []
+    for event in events:
+        for key, value in event.items():
+            if key != "candidates":
+                result[key] = value
+        for each in event.get("candidates", ()):
+            candidate.update({key: value for key, value in each.items() if key != "content"})
+            for part in each.get("content", {}).get("parts", ()):
+                _append(parts, dict(part))
+    if any("candidates" in event for event in events):
+        if len(parts) > 1:
+            parts = [part for part in parts if part != {"text": ""}]
+        content = {"parts": parts, "role": "model"} if parts else {}
+        result = {"candidates": [{"content": content, **candidate}], **result}
+    return result
+
+
+def to_json(value: Any, *, indent: int | None = None) -> bytes:
+    """JSON as Google writes it: UTF-8, with ``< > &`` escaped."""
+    written = json.dumps(value, ensure_ascii=False, indent=indent)
+    for char in "<>&":
+        written = written.replace(char, f"\\u{ord(char):04x}")
+    return written.encode("utf-8")
+
+
+def count_tokens(text: str) -> int:
+    """A rough count: a token for four characters, at least one."""
+    return max(1, (len(text) + 3) // 4)
+
+
+def _append(parts: list[JsonObject], part: JsonObject) -> None:
+    last = parts[-1] if parts else {}
+    both_text = "text" in last and "text" in part and last.get("thought") == part.get("thought")
+    if both_text and "thoughtSignature" not in last and (part["text"] == "" or "thoughtSignature" not in part):
+        parts[-1] = {**last, **part, "text": last["text"] + part["text"]}
+    else:
+        parts.append(part)
+
+
+def _response(chunk: Chunk, context: Context, usage: "_Running") -> JsonObject:
+    if chunk.bare:
+        return dict(chunk.response)
+    result: JsonObject = {}
+    if chunk.has_candidate:
+        # Without parts there is no role either: {"content": {}, "finishReason": "STOP"}.
+        content = {"parts": [_part(spec, context) for spec in chunk.parts], "role": "model"} if chunk.parts else {}
+        candidate: JsonObject = {"content": content}
+        if chunk.finish is not None:
+            candidate["finishReason"] = chunk.finish
+        if chunk.finish_message is not None:
+            candidate["finishMessage"] = chunk.finish_message
+        result["candidates"] = [candidate | {"index": 0} | chunk.candidate]
+    return {
+        **result,
+        **{key: value for key, value in chunk.response.items() if key == "promptFeedback"},
+        "usageMetadata": usage.after(chunk),
+        "modelVersion": context.model,
+        "responseId": context.response_id,
+        **{key: value for key, value in chunk.response.items() if key != "promptFeedback"},
+    }
+
+
+def _part(spec: PartSpec, context: Context) -> JsonObject:
+    part = json.loads(json.dumps(spec.part))
+    call = part.get("functionCall")
+    signs = spec.sign
+    if call is not None:
+        gives_id = context.family.is_3_or_newer if spec.call_id is None else spec.call_id
+        if gives_id:
+            call_id = gives_id if isinstance(gives_id, str) else f"call_{next(_numbers):08x}"
+            part["functionCall"] = {"id": call_id, **call}
+        if signs is None:
+            signs = context.family.is_3_or_newer and not context.family.makes_images
+    if signs:
+        issued_to = (call["name"], call.get("args", {})) if call is not None else None
+        part["thoughtSignature"] = signs if isinstance(signs, str) else context.ledger.issue(context.project, issued_to)
+    return dict(part)
+
+
+class _Running:
+    """The usage after each chunk; thoughts count from the first, candidates grow with the text."""
+
+    def __init__(self, answer: Answer, context: Context) -> None:
+        self._usage = answer.usage or Usage()
+        self._prompt = context.prompt_tokens if self._usage.prompt is None else self._usage.prompt
+        self._last = answer.chunks[-1] if answer.chunks else None
+        self._candidates = 0
+
+    def after(self, chunk: Chunk) -> JsonObject:
+        usage = self._usage
+        self._candidates += sum(_tokens_of(spec.part) for spec in chunk.parts)
+        candidates = self._candidates
+        if usage.candidates is not None:
+            candidates = usage.candidates if chunk is self._last else min(candidates, usage.candidates)
+        counts = {
+            "promptTokenCount": self._prompt,
+            "candidatesTokenCount": candidates,
+            "totalTokenCount": self._prompt + candidates + usage.thoughts + usage.tool_use,
+            "cachedContentTokenCount": usage.cached,
+            "toolUsePromptTokenCount": usage.tool_use,
+            "thoughtsTokenCount": usage.thoughts,
+        }
+        # Zero is the default of protobuf and is left out, so candidatesTokenCount can be missing.
+        details: JsonObject = {"promptTokensDetails": [{"modality": "TEXT", "tokenCount": self._prompt}]}
+        if usage.cached:
+            details["cacheTokensDetails"] = [{"modality": "TEXT", "tokenCount": usage.cached}]
+        return {key: count for key, count in counts.items() if count} | details | {"serviceTier": "standard"}
+
+
+def _tokens_of(part: JsonObject) -> int:
+    if part.get("thought"):
+        return 0
+    return count_tokens(part["text"]) if part.get("text") else (0 if "text" in part else 10)
