@@ -1,0 +1,12 @@
+"""gunicorn's settings under ``agproxy serve``, read by gunicorn itself (``--config python:...``).
+
+Being named on the command line, this module also keeps gunicorn from running a ``gunicorn.conf.py`` that happens to
+lie in the current folder. Names an older gunicorn does not know are ignored by it.
+Settings: https://docs.gunicorn.org/en/stable/settings.html
+"""
+
+worker_class = "gevent"
+worker_connections = 1000
+graceful_timeout = 30  # seconds that streams have to end when the server stops
+keepalive = 75  # seconds; longer than the idle time of usual HTTP clients
+control_socket_disable = True  # gunicorn 25 and newer would open one file in the home for all its instances
