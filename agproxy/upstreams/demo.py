@@ -1,0 +1,161 @@
+"""A stand-in for Gemini, built in and offline: it answers in Gemini's wire format, so that the whole path runs.
+
+What it says is made up, and says so. ``demo:slow``, ``demo:think`` and ``demo:tool`` in the last message make it
+stream slowly, think, or call the first tool.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from agproxy.models import FLASH, LITE, PRO
+from agproxy.upstreams.gemini import decode_error, decode_stream, encode_request, is_about_signature, schema_fault
+
+__all__ = ["MODELS", "play", "encode_request", "decode_stream", "decode_error", "is_about_signature", "schema_fault"]
+
+MODELS = (FLASH, LITE, PRO)
+MARK = "[agproxy demo]"
+
+_SLOW_S = 0.4
+_SIGNATURE = "YWdwcm94eSBkZW1v"  # base64, as Gemini's are
+_HELP = (
+    "This answer is made up by agproxy itself: no Gemini account is set up yet. Set GEMINI_API_KEY, or add an account"
+    " to agproxy.ini, to reach Gemini. Until then demo:slow, demo:think and demo:tool in a message show a slow stream,"
+    " thoughts and a tool call."
+)
+
+
+def play(body: bytes, model: str, *, stream: bool) -> Iterator[tuple[float, bytes]]:
+    """Yield the answer to ``body`` as pairs of a delay in seconds and bytes.
+
+    Wire: https://ai.google.dev/api/generate-content, SSE when it is streamed, else one JSON object.
+    """
+    request = json.loads(body)
+    prompt = _prompt(request)
+    delay_s = _SLOW_S if "demo:slow" in prompt else 0.0
+    parts, reason = _answer(request, prompt)
+    usage = _usage(request, parts)
+    if not stream:
+        whole = _joined(parts)
+        yield delay_s * len(parts), json.dumps(_chunk(whole, model, usage, reason)).encode()
+        return
+    for position, part in enumerate(parts):
+        last = position == len(parts) - 1
+        chunk = _chunk([part], model, usage, reason if last else None)
+        yield delay_s, b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n"
+
+
+def _prompt(request: dict[str, Any]) -> str:
+    """The text of the last user turn that is no tool result."""
+    for content in reversed(request["contents"]):
+        texts = [part["text"] for part in content["parts"] if "text" in part]
+        if content["role"] == "user" and texts:
+            return "\n".join(texts)
+    return ""
+
+
+def _answer(request: dict[str, Any], prompt: str) -> tuple[list[dict[str, Any]], str]:
+    parts: list[dict[str, Any]] = []
+    if "demo:think" in prompt:
+        parts.append({"text": "Let me think. This is a demonstration, so it will not take long.", "thought": True})
+    results = _results(request)
+    call = None if results else _call(request, prompt)
+    if call:
+        return [*parts, {"functionCall": call, "thoughtSignature": _SIGNATURE}], "STOP"
+    if results:
+        told = "; ".join(f"{result['name']} gave back {json.dumps(result['response'])[:200]}" for result in results)
+        text = f"{MARK} Thank you for the tool results: {told}. {_HELP}"
+    else:
+        images = sum("inlineData" in part for part in request["contents"][-1]["parts"])
+        seen = f" and sent {images} image(s)" if images else ""
+        text = f"{MARK} You said {json.dumps(prompt[-300:], ensure_ascii=False)}{seen}. {_HELP}"
+    words, reason = _limited(text, request.get("generationConfig") or {})
+    pieces = [" ".join(words[start : start + 3]) for start in range(0, len(words), 3)]
+    parts += [{"text": piece if not number else f" {piece}"} for number, piece in enumerate(pieces)]
+    return parts, reason
+
+
+def _results(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tool results that came last; the files among them stand in a content of their own."""
+    results: list[dict[str, Any]] = []
+    for content in reversed(request["contents"]):
+        if content["role"] != "user" or any("text" in part for part in content["parts"]):
+            break
+        results += [part["functionResponse"] for part in content["parts"] if "functionResponse" in part]
+    return results
+
+
+def _limited(text: str, generation: dict[str, Any]) -> tuple[list[str], str]:
+    """The words of ``text`` up to a stop sequence or the limit of tokens, a word counting as one."""
+    for stop in generation.get("stopSequences") or ():
+        text = text.split(stop)[0]
+    words = text.split(" ")
+    limit = generation.get("maxOutputTokens") or len(words)
+    return words[:limit], "MAX_TOKENS" if limit < len(words) else "STOP"
+
+
+def _call(request: dict[str, Any], prompt: str) -> dict[str, Any] | None:
+    tools = [tool for holder in request.get("tools") or () for tool in holder.get("functionDeclarations") or ()]
+    config = (request.get("toolConfig") or {}).get("functionCallingConfig") or {}
+    allowed = config.get("allowedFunctionNames") or [tool["name"] for tool in tools]
+    tool = next((tool for tool in tools if tool["name"] in allowed), None)
+    if tool is None or config.get("mode") == "NONE" or (config.get("mode") != "ANY" and "demo:tool" not in prompt):
+        return None
+    step = sum("functionCall" in part for content in request["contents"] for part in content["parts"])
+    return {
+        "id": f"demo-{step + 1}-{len(prompt)}",
+        "name": tool["name"],
+        "args": _example(tool.get("parametersJsonSchema") or {"type": "object"}),
+    }
+
+
+def _example(schema: dict[str, Any]) -> Any:
+    """A value that fits a cleaned schema, the smallest that is easy to make."""
+    if schema.get("enum"):
+        return schema["enum"][0]
+    if schema.get("anyOf"):
+        return _example(schema["anyOf"][0])
+    kind = schema.get("type")
+    match kind[0] if isinstance(kind, list) else kind:
+        case "object":
+            properties = schema.get("properties") or {}
+            return {name: _example(properties[name]) for name in schema.get("required") or () if name in properties}
+        case "array":
+            return (
+                [_example(schema["items"])] * schema.get("minItems", 0) if isinstance(schema.get("items"), dict) else []
+            )
+        case "integer" | "number":
+            return schema.get("minimum", 1)
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case _:
+            return "demo"
+
+
+def _joined(parts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The parts with the pieces of one text put together."""
+    joined: list[dict[str, Any]] = []
+    for part in parts:
+        if joined and part.keys() == joined[-1].keys() == {"text"}:
+            joined[-1] = {"text": joined[-1]["text"] + part["text"]}
+        else:
+            joined.append(part)
+    return joined
+
+
+def _usage(request: dict[str, Any], parts: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Counts by the rule of thumb of four characters a token."""
+    prompt = len(json.dumps(request["contents"])) // 4 + 1
+    thoughts = sum(len(part["text"]) for part in parts if part.get("thought")) // 4
+    answer = sum(len(part.get("text", "")) for part in parts if not part.get("thought")) // 4 + 1
+    usage = {"promptTokenCount": prompt, "candidatesTokenCount": answer, "totalTokenCount": prompt + answer + thoughts}
+    return {**usage, "thoughtsTokenCount": thoughts} if thoughts else usage
+
+
+def _chunk(parts: list[dict[str, Any]], model: str, usage: dict[str, int], reason: str | None) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
+    if reason:
+        candidate["finishReason"] = reason
+    return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": f"demo of {model}"}

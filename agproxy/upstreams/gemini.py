@@ -1,0 +1,55 @@
+"""The Gemini API, called with an API key.
+
+Wire: https://ai.google.dev/api/generate-content and https://ai.google.dev/api/models
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from agproxy.upstreams.gemini_errors import decode_error, is_about_signature, schema_fault
+from agproxy.upstreams.gemini_reply import decode_stream
+from agproxy.upstreams.gemini_request import EncodedRequest, encode_request
+
+__all__ = [
+    "EncodedRequest",
+    "encode_request",
+    "decode_stream",
+    "decode_error",
+    "is_about_signature",
+    "schema_fault",
+    "endpoint",
+    "models_endpoint",
+    "headers",
+    "decode_models",
+]
+
+
+def endpoint(base_url: str, model: str, *, stream: bool) -> str:
+    """The URL to post to. Without ``alt=sse`` Google streams one JSON array."""
+    method = "streamGenerateContent?alt=sse" if stream else "generateContent"
+    return f"{base_url}/v1beta/models/{quote(model, safe='@')}:{method}"
+
+
+def models_endpoint(base_url: str, page_token: str = "") -> str:
+    """The URL of one page of the list of models."""
+    page = f"&pageToken={quote(page_token, safe='')}" if page_token else ""
+    return f"{base_url}/v1beta/models?pageSize=1000{page}"
+
+
+def headers(api_key: str) -> dict[str, str]:
+    """The key goes in a header only: URLs end up in logs."""
+    return {"x-goog-api-key": api_key}
+
+
+def decode_models(page: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    """The names of the models on one page that can chat, and the token of the next page (empty on the last)."""
+    names = tuple(
+        str(model["name"]).removeprefix("models/")
+        for model in page.get("models") or ()
+        if isinstance(model, dict)
+        and model.get("name")
+        and "generateContent" in (model.get("supportedGenerationMethods") or ())
+    )
+    token = page.get("nextPageToken")
+    return names, token if isinstance(token, str) else ""

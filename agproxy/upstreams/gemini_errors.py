@@ -1,0 +1,126 @@
+"""Gemini's HTTP errors as :class:`UpstreamRefusal`, and what they say about schemas and signatures.
+
+Wire: https://google.aip.dev/193 and google/rpc/error_details.proto; quota details as seen in the wild
+(``QuotaFailure.violations[].quotaId``, ``RetryInfo.retryDelay``).
+"""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from agproxy.errors import BadRequest, UpstreamRefusal, redact
+from agproxy.jsonwire import decode_json
+
+# protobuf's "34.07s", and Go's "900ms" and "19h34m29.8s", in which the words of daily quotas come.
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([0-9.]+)\s*(ms|s)\b)?", re.IGNORECASE)
+_RETRY_IN_WORDS = re.compile(r"retry in (?=\d)" + _DURATION.pattern, re.IGNORECASE)
+
+
+def decode_error(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> UpstreamRefusal:
+    """The error that an HTTP answer of ``status`` >= 400 tells.
+
+    :param headers: with lower-case names.
+    :param now: Unix seconds, to read a ``Retry-After`` that is a date.
+    """
+    try:
+        value = decode_json(body)
+    except BadRequest:
+        value = None
+    error = refusal(status, value)
+    if error.retry_after_s is None:
+        error.retry_after_s = _retry_after(headers.get("retry-after", ""), now)
+    return error
+
+
+def refusal(status: int, value: object) -> UpstreamRefusal:
+    """The error that an error object tells; for one within a stream, whose ``status`` is 200, its ``code`` counts."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    holder = value.get("error") if isinstance(value, dict) else None
+    if not isinstance(holder, dict):
+        words = f"the model service answered HTTP {status} without saying why"
+        return UpstreamRefusal(words, status=status if status >= 400 else 502)
+    code = holder.get("code")
+    if status < 400:
+        status = code if isinstance(code, int) and 400 <= code < 600 else 502
+    message = redact(str(holder.get("message") or f"HTTP {status}"))
+    details = [detail for detail in holder.get("details") or () if isinstance(detail, dict)]
+    reason = holder.get("status")
+    return UpstreamRefusal(
+        message,
+        status=status,
+        reason=reason if isinstance(reason, str) else None,
+        error_reasons=tuple(str(detail["reason"]) for detail in details if detail.get("reason")),
+        quota_ids=tuple(
+            str(violation["quotaId"])
+            for detail in details
+            for violation in detail.get("violations") or ()
+            if isinstance(violation, dict) and violation.get("quotaId")
+        ),
+        retry_after_s=_delay(details, message),
+    )
+
+
+def _delay(details: list[dict[str, Any]], message: str) -> float | None:
+    """``RetryInfo.retryDelay``, the older ``quotaResetDelay`` of an ErrorInfo, or the message's own words."""
+    hints = [detail.get("retryDelay") for detail in details]
+    hints += [(detail.get("metadata") or {}).get("quotaResetDelay") for detail in details]
+    for hint in hints:
+        if isinstance(hint, str) and (match := _DURATION.fullmatch(hint.strip())):
+            return _seconds(match)
+    match = _RETRY_IN_WORDS.search(message)
+    return _seconds(match) if match else None
+
+
+def _seconds(match: re.Match[str]) -> float | None:
+    hours, minutes, number, unit = match.groups()
+    try:
+        rest = float(number or 0)
+    except ValueError:
+        return None
+    seconds = 3600.0 * int(hours or 0) + 60.0 * int(minutes or 0) + (rest / 1000 if unit in ("ms", "MS") else rest)
+    return seconds if any(match.groups()) else None
+
+
+def _retry_after(value: str, now: float) -> float | None:
+    """RFC 9110, section 10.2.3: seconds or a date."""
+    if not value:
+        return None
+    try:
+        return (
+            max(0.0, float(value))
+            if value.strip().isdigit()
+            else max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        )
+    except ValueError:
+        return None
+
+
+# A 400 may be mended and sent again, once.
+
+_SIGNATURE = re.compile(r"thought[\s_`'\"]*signature|`?signature`?\s+is not valid|invalid\s+`?signature", re.IGNORECASE)
+_DECLARATION = re.compile(r"function_?declarations\[(\d+)\]", re.IGNORECASE)
+_UNKNOWN_NAME = re.compile(r"unknown name \\?\"([^\"\\]+)\\?\"", re.IGNORECASE)
+_KEYWORD = re.compile(
+    r"function_?declarations\[\d+\]\S*[.\s'\"`]"  # the last one of the path: "items.format" is about "format"
+    r"(\$ref|\$defs|additionalProperties|anyOf|default|description|enum|format|items|maximum|maxItems|minimum|minItems"
+    r"|oneOf|pattern|prefixItems|propertyOrdering|title)(?![A-Za-z])"
+)
+
+
+def is_about_signature(error: UpstreamRefusal) -> bool:
+    """Whether a 400 refuses a thought signature, whatever its wording."""
+    return error.status == 400 and _SIGNATURE.search(error.message) is not None
+
+
+def schema_fault(error: UpstreamRefusal) -> tuple[int, str] | None:
+    """The declaration (its index) and the schema keyword that a 400 refuses, or None.
+
+    ``Invalid JSON payload received. Unknown name "x" at 'tools[0].function_declarations[2].parameters': ...``
+    """
+    declaration = _DECLARATION.search(error.message)
+    if error.status != 400 or declaration is None:
+        return None
+    keyword = _UNKNOWN_NAME.search(error.message) or _KEYWORD.search(error.message)
+    return (int(declaration[1]), keyword[1]) if keyword else None
