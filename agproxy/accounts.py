@@ -1,0 +1,190 @@
+"""The pool: which account answers next, and which ones have to rest.
+
+What one request learns is kept in the store, so that all that share it know; only the order of use is this
+process's own.
+"""
+
+import hashlib
+import itertools
+import logging
+import math
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from agproxy.config import Account, Scheduling
+from agproxy.retry import Verdict, growing_cooldown_s, outage_s
+from agproxy.store import Store
+
+log = logging.getLogger(__name__)
+
+_SESSION_TTL_S = 3600.0
+_FAILURES_TTL_S = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Why nobody can be taken.
+
+    :param until: Unix seconds when the first one is free; infinite when none ever will be.
+    :param reason: in words, without naming an account.
+    :param status: HTTP status that tells the client what kind of reason it is.
+    """
+
+    until: float
+    reason: str
+    status: int
+
+
+class Pool:
+    """The accounts of one configuration.
+
+    :param used: when each account, by name, was last taken; lives on when the configuration is read again.
+    """
+
+    def __init__(self, accounts: Sequence[Account], scheduling: Scheduling, store: Store, used: dict[str, int]) -> None:
+        self.accounts = tuple(account for account in accounts if account.enabled and not account.problem)
+        self._all = tuple(accounts)
+        self._scheduling = scheduling
+        self._store = store
+        self._used = used
+        self._sequence = itertools.count(max(used.values(), default=0) + 1)
+        self._lock = threading.Lock()
+        self._fingerprints = {account.name: fingerprint(account.api_key or account.name) for account in accounts}
+
+    def take(
+        self, *, model: str, session: str, tried: Collection[str], now: float, patience_s: float
+    ) -> Account | Rest:
+        """The account for the next attempt, or why there is none.
+
+        Pinned before sticky before the best of the rest, by priority and then by least recent use.
+
+        :param session: tells conversations apart; one keeps its account, whose caches know it.
+        :param tried: names of accounts that are not to be taken.
+        :param patience_s: how long ``cache_first`` may wait for the conversation's own account.
+        """
+        rests = {account.name: self._rest(account, model, now) for account in self.accounts}
+        free = {account.name: account for account in self.accounts if not rests[account.name]}
+        candidates = {name: account for name, account in free.items() if name not in tried}
+        sticky = self._sticky(session)
+        resting = rests.get(sticky)
+        if self._scheduling.mode == "cache_first" and resting and resting.until - now <= patience_s:
+            return resting
+        with self._lock:
+            for name in (self._scheduling.pin, sticky):
+                if name in candidates:
+                    return self._taken(candidates[name])
+            if candidates:
+                return self._taken(min(candidates.values(), key=self._rank))
+        if free:
+            return Rest(now, "all accounts have been tried", 503)
+        return min((rest for rest in rests.values() if rest), key=lambda rest: rest.until, default=self._nobody())
+
+    def _nobody(self) -> Rest:
+        problems = [account.problem for account in self._all if account.problem]
+        if problems:
+            return Rest(math.inf, f"no account of the pool has a usable key ({problems[0]})", 502)
+        return Rest(math.inf, "all accounts of the pool are disabled", 503)
+
+    def _taken(self, account: Account) -> Account:
+        self._used[account.name] = next(self._sequence)
+        return account
+
+    def _rank(self, account: Account) -> tuple[int, int]:
+        return -account.priority, self._used.get(account.name, 0)
+
+    def _sticky(self, session: str) -> str:
+        if self._scheduling.mode == "performance_first":
+            return ""
+        return self._store.get(f"session:{session}") or ""
+
+    # What attempts teach.
+
+    def succeeded(self, account: Account, *, model: str, session: str) -> None:
+        """The account answered: its conversation stays with it, and what counted against it is forgotten."""
+        self._store.delete(f"failures:{self._quota(account, model)}")
+        self._store.delete(f"failures:{self._fingerprints[account.name]}")
+        if self._scheduling.mode != "performance_first":
+            self._store.put(f"session:{session}", account.name, ttl_s=_SESSION_TTL_S)
+
+    def rest(self, account: Account, verdict: Verdict, *, model: str, reason: str, now: float) -> None:
+        """Let the account, or its quota for the model, rest as the verdict says."""
+        match verdict.scope:
+            case "quota":
+                key = self._quota(account, model)
+                until = next_midnight_pacific(now) if verdict.until_midnight else now + self._cooldown_s(verdict, key)
+                self._rest_until(f"rest:{key}", until, reason, 429, now)
+            case "model":
+                until = now + (verdict.cooldown_s or 0.0)
+                self._rest_until(f"rest:{self._model(account, model)}", until, reason, 502, now)
+            case "account":
+                key = self._fingerprints[account.name]
+                until = now + outage_s(self._failures(key))
+                self._rest_until(f"rest:{key}", until, reason, 502, now)
+            case "nothing":
+                return
+        log.warning(
+            "account rests account=%s scope=%s model=%s seconds=%.0f reason=%s",
+            account.name,
+            verdict.scope,
+            model,
+            until - now,
+            reason,
+        )
+
+    def _cooldown_s(self, verdict: Verdict, key: str) -> float:
+        return growing_cooldown_s(self._failures(key)) if verdict.cooldown_s is None else verdict.cooldown_s
+
+    def _failures(self, key: str) -> int:
+        failures: int = (self._store.get(f"failures:{key}") or 0) + 1
+        self._store.put(f"failures:{key}", failures, ttl_s=_FAILURES_TTL_S)
+        return failures
+
+    def _rest_until(self, key: str, until: float, reason: str, status: int, now: float) -> None:
+        if until > now:
+            self._store.put(key, {"until": until, "reason": reason, "status": status}, ttl_s=until - now)
+
+    def _rest(self, account: Account, model: str, now: float) -> Rest | None:
+        """The longest of what keeps the account from answering for the model, or None."""
+        longest: Rest | None = None
+        for key in (self._fingerprints[account.name], self._quota(account, model), self._model(account, model)):
+            kept = self._store.get(f"rest:{key}")
+            if kept and kept["until"] > now and (longest is None or kept["until"] > longest.until):
+                longest = Rest(kept["until"], kept["reason"], kept["status"])
+        return longest
+
+    def fingerprint(self, account: Account) -> str:
+        """What names the account's credential in the store."""
+        return self._fingerprints[account.name]
+
+    def _quota(self, account: Account, model: str) -> str:
+        """Google counts quota by project; accounts that name none count as a project each."""
+        project = f"project/{account.project}" if account.project else self._fingerprints[account.name]
+        return f"{project}/{model}"
+
+    def _model(self, account: Account, model: str) -> str:
+        return f"account/{self._fingerprints[account.name]}/{model}"
+
+
+def fingerprint(secret: str) -> str:
+    """A short name for a secret that does not give it away."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:16]
+
+
+def next_midnight_pacific(now: float) -> float:
+    """When Google's daily quotas begin anew, in Unix seconds.
+
+    "Requests per day (RPD) quotas reset at midnight Pacific time": https://ai.google.dev/gemini-api/docs/rate-limits
+    """
+    local = datetime.fromtimestamp(now, UTC).astimezone(_pacific())
+    midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight.timestamp()
+
+
+def _pacific() -> ZoneInfo | timezone:
+    try:
+        return ZoneInfo("America/Los_Angeles")
+    except ZoneInfoNotFoundError:  # a system without time zones: in summer an hour too late, which does no harm
+        return timezone(timedelta(hours=-8))
