@@ -1,0 +1,404 @@
+"""The attempt loop: one request, tried with up to three accounts until its answer has begun."""
+
+import hashlib
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+from agproxy import retry, routing, sse
+from agproxy.accounts import Pool, Rest
+from agproxy.chat import (
+    ChatRequest,
+    Event,
+    Failed,
+    Finish,
+    ImageDelta,
+    Message,
+    Part,
+    ReasoningDelta,
+    TextDelta,
+    TextPart,
+    ToolCallPart,
+    ToolCallStart,
+)
+from agproxy.config import Account, Config
+from agproxy.errors import (
+    GatewayError,
+    PoolUnavailable,
+    UpstreamCut,
+    UpstreamError,
+    UpstreamRefusal,
+    redact,
+)
+from agproxy.jsonwire import decode_object
+from agproxy.store import Store
+from agproxy.transport import Answer, Cancel, Playback, Transport
+from agproxy.upstreams import UPSTREAMS
+
+log = logging.getLogger(__name__)
+
+_SIGNATURE_TTL_S = 24 * 3600.0
+_SCHEMA_TTL_S = 7 * 24 * 3600.0
+_MODELS_TTL_S = 3600.0
+_MODELS_RETRY_S = 60.0
+_MODELS_TIMEOUT_S = 10.0
+_MAX_REPAIRS = 4
+_MAX_PAGES = 10
+
+
+class Gateway:
+    """One configuration at work.
+
+    :param clock: gives Unix seconds.
+    :param new_id: gives a random id of 24 letters and digits.
+    :param used: see :class:`~agproxy.accounts.Pool`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        store: Store,
+        transport: Transport,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+        used: dict[str, int],
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.transport = transport
+        self.clock = clock
+        self.new_id = new_id
+        self.used = used
+        self.pool = Pool(config.accounts, config.scheduling, store, used)
+
+    def resolve(self, model: str) -> routing.Resolution:
+        """The physical model for the name that a client sent; see :func:`agproxy.routing.resolve`."""
+        return routing.resolve(model, rules=self.config.models, listed=self.listed_models)
+
+    def listed_models(self) -> tuple[str, ...]:
+        """The models that the pool's accounts list, each account's list kept for an hour."""
+        names: dict[str, None] = {}
+        for account in self.pool.accounts:
+            names |= dict.fromkeys(self._listed_by(account))
+        return tuple(names)
+
+    def _listed_by(self, account: Account) -> tuple[str, ...]:
+        key = f"models:{self.pool.fingerprint(account)}"
+        names = self.store.get(key)
+        if names is None:
+            try:
+                names = self._fetch_models(account)
+                ttl_s = _MODELS_TTL_S
+            except GatewayError as error:
+                log.warning("cannot list models account=%s error=%s", account.name, _shown(error, account))
+                names, ttl_s = (), _MODELS_RETRY_S
+            self.store.put(key, names, ttl_s=ttl_s)
+        return tuple(names)
+
+    def _fetch_models(self, account: Account) -> tuple[str, ...]:
+        upstream = UPSTREAMS[account.type]
+        if hasattr(upstream, "MODELS"):
+            return tuple(upstream.MODELS)
+        names: tuple[str, ...] = ()
+        token = ""
+        for _ in range(_MAX_PAGES):
+            url = upstream.models_endpoint(account.base_url, token)
+            answer = self.transport.get(url, upstream.headers(account.api_key), timeout_s=_MODELS_TIMEOUT_S)
+            if answer.status != 200:
+                raise upstream.decode_error(answer.status, answer.headers, answer.error_body(), now=self.clock())
+            page, token = upstream.decode_models(decode_object(b"".join(answer.chunks())))
+            names += page
+            if not token:
+                break
+        return names
+
+    def lists(self, account: Account, model: str) -> bool:
+        """Whether the list of the account's models that was last fetched, if any, holds ``model``."""
+        return model in (self.store.get(f"models:{self.pool.fingerprint(account)}") or ())
+
+
+class Call:
+    """One request on its way through the pool.
+
+    :ivar account: the one that was tried last, and so the one that answered.
+    :ivar attempts: how many requests went upstream, not counting those with a mended body.
+    """
+
+    def __init__(self, gateway: Gateway, chat: ChatRequest, *, model: str) -> None:
+        self.account: Account | None = None
+        self.attempts = 0
+        self.cancel = Cancel()
+        self._gateway = gateway
+        self._chat = _with_signatures(chat, gateway.store)
+        self._model = model
+        self._session = _session(chat)
+        self._tried: set[str] = set()
+        self._history = retry.History()
+        self._patience_s = gateway.config.scheduling.max_wait_s
+        self._started = False
+        self._keep_signatures = True
+        self._repairs = 0
+        self._dropped = _dropped_keywords(chat, gateway.store)
+        self._encoded: dict[Any, Any] = {}  # by what encoded it: rotation sends the same bytes again
+
+    def check(self) -> None:
+        """Encode the request, before any account is asked for.
+
+        :raises BadRequest: when it holds what no upstream of the pool could answer.
+        """
+        for account in self._gateway.pool.accounts[:1]:
+            self._encode(UPSTREAMS[account.type])
+
+    def events(self, before_read: Callable[[], None] = lambda: None) -> Iterator[Event]:
+        """Yield the events of the answer. Until the first that a client could see, a failure leads to another attempt.
+
+        :param before_read: called before each read that may block.
+        :raises GatewayError: when all attempts failed before that; later failures are a ``Failed`` event.
+        """
+        account = self._take(None)
+        while True:
+            self.account = account
+            self.attempts += 1
+            try:
+                yield from self._attempt(account, before_read)
+                return
+            except UpstreamError as error:
+                if self._started:
+                    log.warning("answer broke off account=%s model=%s error=%s", account.name, self._model, error)
+                    yield Failed(error)
+                    return
+                if self.cancel.cancelled.is_set():
+                    raise
+                account = self._after(error, account)
+
+    def _attempt(self, account: Account, before_read: Callable[[], None]) -> Iterator[Event]:
+        upstream = UPSTREAMS[account.type]
+        encoded = self._encode(upstream)
+        answer = self._send(upstream, account, encoded.body)
+        try:
+            if answer.status != 200:
+                now = self._gateway.clock()
+                raise upstream.decode_error(answer.status, answer.headers, answer.error_body(), now=now)
+            chunks = answer.chunks(before_read)
+            payloads = sse.decode(chunks) if self._chat.stream else _whole(chunks)
+            held: list[Event] = []
+            for event in upstream.decode_stream(
+                payloads, original_names=encoded.original_names, new_id=lambda: f"call_{self._gateway.new_id()}"
+            ):
+                if isinstance(event, ToolCallStart) and event.provider_metadata:
+                    kept = {"name": event.name, "metadata": event.provider_metadata}
+                    self._gateway.store.put(f"signature:{event.id}", kept, ttl_s=_SIGNATURE_TTL_S)
+                if self._started:
+                    yield event
+                    continue
+                held.append(event)
+                if isinstance(event, Finish) or (self._chat.stream and isinstance(event, _FORWARDED)):
+                    self._started = True
+                    self._gateway.pool.succeeded(account, model=self._model, session=self._session)
+                    answer.set_timeout(self._gateway.config.upstream.silence_timeout_s)
+                    yield from held
+        finally:
+            answer.close()
+
+    def _send(self, upstream: ModuleType, account: Account, body: bytes) -> "Answer | Playback":
+        if hasattr(upstream, "play"):
+            return Playback(upstream.play(body, self._model, stream=self._chat.stream), self.cancel)
+        return self._gateway.transport.post(
+            upstream.endpoint(account.base_url, self._model, stream=self._chat.stream),
+            upstream.headers(account.api_key),
+            body,
+            timeout_s=self._gateway.config.upstream.first_event_timeout_s,
+            cancel=self.cancel,
+        )
+
+    def _encode(self, upstream: ModuleType) -> Any:
+        key = (upstream.encode_request, self._repairs)
+        if key not in self._encoded:
+            self._encoded[key] = upstream.encode_request(
+                self._chat, model=self._model, keep_signatures=self._keep_signatures, dropped=self._dropped
+            )
+        return self._encoded[key]
+
+    # After a failed attempt.
+
+    def _after(self, error: UpstreamError, account: Account) -> Account:
+        """The account for the next attempt.
+
+        :raises GatewayError: when there is none; the cause as the client should see it.
+        """
+        words = _shown(error, account)
+        verdict = retry.decide(error, self._history, mendable=self._mendable(error, account))
+        log.info(
+            "attempt failed account=%s model=%s attempt=%d action=%s error=%s",
+            account.name,
+            self._model,
+            self.attempts,
+            verdict.action,
+            words,
+        )
+        self._gateway.pool.rest(account, verdict, model=self._model, reason=words, now=self._gateway.clock())
+        if verdict.action == "mend" and isinstance(error, UpstreamRefusal):
+            self._mend(error, account)
+            self.attempts -= 1  # a repair is not an attempt
+            return account
+        if verdict.action == "give_up" or self.attempts >= self._gateway.config.upstream.max_attempts:
+            raise self._final(error) from error
+        if verdict.backoff_s:
+            self._wait(verdict.backoff_s * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, guards nothing
+        if verdict.action == "same":
+            return account
+        self._tried.add(account.name)
+        if verdict.action == "elsewhere":
+            for other in self._gateway.pool.accounts:
+                if other.name not in self._tried and self._gateway.lists(other, self._model):
+                    return other
+            raise self._final(error) from error
+        self._history.same_account = 0
+        return self._take(error)
+
+    def _take(self, cause: UpstreamError | None) -> Account:
+        """An account for the next attempt; waits for one as long as the patience of ``max_wait_s`` lasts."""
+        while True:
+            now = self._gateway.clock()
+            choice = self._choose(now)
+            if isinstance(choice, Account):
+                return choice
+            wait_s = choice.until - now
+            if wait_s > self._patience_s:
+                if cause is not None:
+                    raise self._final(cause) from cause
+                raise _unavailable(choice, self._model, wait_s)
+            self._patience_s -= wait_s
+            self._wait(wait_s)
+
+    def _choose(self, now: float) -> Account | Rest:
+        take = self._gateway.pool.take
+        choice = take(model=self._model, session=self._session, tried=self._tried, now=now, patience_s=self._patience_s)
+        if isinstance(choice, Rest) and self._tried:  # everyone has had a try: those who do not rest, once more
+            self._tried.clear()
+            choice = take(model=self._model, session=self._session, tried=(), now=now, patience_s=self._patience_s)
+        return choice
+
+    def _wait(self, seconds: float) -> None:
+        if self.cancel.cancelled.wait(seconds):
+            raise UpstreamCut("cancelled")
+
+    def _final(self, error: UpstreamError) -> GatewayError:
+        """The last real cause as the client should see it, with the time after which a retry may work."""
+        final = retry.client_error(error)
+        final.message = redact(final.message, self._secrets())
+        if final.status == 429:
+            now = self._gateway.clock()
+            choice = self._gateway.pool.take(
+                model=self._model, session=self._session, tried=(), now=now, patience_s=0.0
+            )
+            if isinstance(choice, Rest) and choice.until > now and choice.until != float("inf"):
+                final.retry_after_s = choice.until - now
+                final.message += f" (agproxy: the first account is free again in {_duration(final.retry_after_s)})"
+        return final
+
+    def _secrets(self) -> list[str]:
+        return [account.api_key for account in self._gateway.config.accounts if account.api_key]
+
+    # Repairs of the request.
+
+    def _mendable(self, error: UpstreamError, account: Account) -> bool:
+        if not isinstance(error, UpstreamRefusal) or self._repairs >= _MAX_REPAIRS:
+            return False
+        upstream = UPSTREAMS[account.type]
+        if upstream.is_about_signature(error):
+            return self._keep_signatures
+        fault = upstream.schema_fault(error)
+        if fault is None or fault[0] >= len(self._chat.tools):
+            return False
+        return fault[1] not in self._dropped.get(self._chat.tools[fault[0]].name, frozenset())
+
+    def _mend(self, error: UpstreamRefusal, account: Account) -> None:
+        upstream = UPSTREAMS[account.type]
+        self._repairs += 1
+        if upstream.is_about_signature(error):
+            self._keep_signatures = False
+            return
+        index, keyword = upstream.schema_fault(error)
+        name = self._chat.tools[index].name
+        self._dropped = {**self._dropped, name: self._dropped.get(name, frozenset()) | {keyword}}
+        self._gateway.store.put(f"schema:{name}", sorted(self._dropped[name]), ttl_s=_SCHEMA_TTL_S)
+        self._gateway.store.put("schemas:faulty", True, ttl_s=_SCHEMA_TTL_S)
+
+
+# Events that a client sees; once one of them is on its way the status line is gone.
+_FORWARDED = (TextDelta, ReasoningDelta, ToolCallStart, ImageDelta)
+
+
+def _whole(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield b"".join(chunks)
+
+
+def _session(chat: ChatRequest) -> str:
+    """What tells this conversation from others: the client's word, else its instructions and first user message."""
+    digest = hashlib.blake2b(digest_size=16)
+    if chat.session:
+        digest.update(b"session:" + chat.session.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+    for message in chat.messages:
+        if message.role in ("system", "user"):
+            for part in message.parts:
+                digest.update(part.text.encode("utf-8", "surrogatepass") if isinstance(part, TextPart) else b"\0")
+            if message.role == "user":
+                break
+    return digest.hexdigest()
+
+
+def _with_signatures(chat: ChatRequest, store: Store) -> ChatRequest:
+    """The request with the thought signatures of past calls that its client did not keep."""
+
+    def signed(part: Part) -> Part:
+        if isinstance(part, ToolCallPart) and not part.provider_metadata:
+            kept = store.get(f"signature:{part.id}")
+            if kept and kept["name"] == part.name:
+                return replace(part, provider_metadata=kept["metadata"])
+        return part
+
+    if not any(message.role == "assistant" for message in chat.messages):
+        return chat
+    messages = tuple(
+        Message(message.role, tuple(map(signed, message.parts))) if message.role == "assistant" else message
+        for message in chat.messages
+    )
+    return replace(chat, messages=messages)
+
+
+def _dropped_keywords(chat: ChatRequest, store: Store) -> dict[str, frozenset[str]]:
+    """The schema keywords that Gemini has refused for these tools before."""
+    if not chat.tools or not store.get("schemas:faulty"):
+        return {}
+    kept = {tool.name: store.get(f"schema:{tool.name}") for tool in chat.tools}
+    return {name: frozenset(keywords) for name, keywords in kept.items() if keywords}
+
+
+def _unavailable(rest: Rest, model: str, wait_s: float) -> PoolUnavailable:
+    if wait_s == float("inf"):
+        return PoolUnavailable(f"agproxy cannot answer: {rest.reason}", status=rest.status)
+    return PoolUnavailable(
+        f"all accounts rest for {model}; the first is free again in {_duration(wait_s)}. Its reason: {rest.reason}",
+        status=rest.status,
+        retry_after_s=wait_s,
+    )
+
+
+def _duration(seconds: float) -> str:
+    """``34 s``, ``12 min`` or ``7 h 5 min``."""
+    whole = int(seconds) + 1
+    if whole < 120:
+        return f"{whole} s"
+    hours, minutes = divmod((whole + 59) // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _shown(error: GatewayError, account: Account) -> str:
+    """An error's words for the log, in one line and without the account's key."""
+    return redact(" ".join(error.message.split()), [account.api_key])[:300]

@@ -1,0 +1,99 @@
+"""Hands the events of one call from the thread that reads upstream to the one that writes to the client.
+
+The reader blocks in upstream's silence; the writer must not, for it has pings to send. A read cannot be resumed
+after a timeout (urllib3 closes the connection), so the two need a thread, or greenlet, each.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+from agproxy.chat import Event, Failed, Ping
+from agproxy.errors import GatewayError
+from agproxy.transport import Cancel
+
+log = logging.getLogger(__name__)
+
+_QUEUE_SIZE = 16  # batches; a client that reads slowly slows upstream down
+
+
+class Relay:
+    """Runs ``events`` in a thread of its own.
+
+    :param events: gives the events; calls its argument before each read that may block.
+    :param cancel: stops ``events`` while it blocks.
+    :param ping_s: seconds of silence after which a ``Ping`` is put in.
+    """
+
+    def __init__(
+        self, events: Callable[[Callable[[], None]], Iterator[Event]], cancel: Cancel, *, ping_s: float
+    ) -> None:
+        self._events = events
+        self._cancel = cancel
+        self._ping_s = ping_s
+        self._queue: queue.Queue[list[Event] | Exception | None] = queue.Queue(_QUEUE_SIZE)
+        self._batch: list[Event] = []
+        self._held: list[Event] | None = []
+        self._thread = threading.Thread(target=self._read, name="agproxy-relay", daemon=True)
+
+    def start(self) -> bool:
+        """Begin to read, and wait for the first event, but no longer than one ping interval.
+
+        :returns: whether it has come.
+        :raises Exception: what ended the call before its first event, when it did so in this time.
+        """
+        self._thread.start()
+        try:
+            item = self._queue.get(timeout=self._ping_s)
+        except queue.Empty:
+            return False
+        if isinstance(item, Exception):
+            raise item
+        self._held = item
+        return True
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events, with pings in between; a call that fails ends in ``Failed``."""
+        item: list[Event] | Exception | None = self._held
+        while item is not None:
+            if isinstance(item, Exception):
+                yield Failed(_told(item))
+                return
+            yield from item
+            try:
+                item = self._queue.get(timeout=self._ping_s)
+            except queue.Empty:
+                item = [Ping()]
+
+    def close(self) -> None:
+        """Stop reading, whatever the reader is at. Does nothing when it has ended."""
+        self._cancel.cancel()
+        while True:  # a reader that waits for room in the queue goes on, and finds itself cancelled
+            try:
+                self._queue.get_nowait()
+            except queue.Empty:
+                return
+
+    def _read(self) -> None:
+        last: Exception | None = None
+        try:
+            for event in self._events(self._flush):
+                self._batch.append(event)
+        except Exception as error:
+            last = error
+        self._flush()
+        self._queue.put(last)
+
+    def _flush(self) -> None:
+        if self._batch:
+            batch, self._batch = self._batch, []
+            self._queue.put(batch)
+
+
+def _told(error: Exception) -> GatewayError:
+    """What the client may know of an error; one that is not ours goes to the log."""
+    if isinstance(error, GatewayError):
+        return error
+    log.error("a stream failed", exc_info=error)
+    return GatewayError("agproxy failed; its log says why", code="internal_error")
