@@ -1,0 +1,210 @@
+"""agproxy as a WSGI application: guard, route, key, handler, and one line in the log for each request."""
+
+import logging
+import math
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from werkzeug import Response
+
+from agproxy import auth, config, guard, routes
+from agproxy.config import Config, Watcher
+from agproxy.errors import GatewayError, MethodNotAllowed
+from agproxy.gateway import Gateway
+from agproxy.jsonwire import encode_json
+from agproxy.protocols import suggested
+from agproxy.request import Request
+from agproxy.store.memory import MemoryStore
+from agproxy.transport import Transport
+
+log = logging.getLogger(__name__)
+
+_MAX_RETRY_S = 60.0  # SDKs do not wait longer than this, so a retry of theirs would come in vain
+_IGNORED_UNSAFE = re.compile(r"[^A-Za-z0-9_.\[\]-]")
+_MAX_IGNORED = 40
+_EXPOSED_HEADERS = "X-Mapped-Model, X-Account-Email, X-Agproxy-Ignored, X-Request-Id, Retry-After"
+
+
+def create_app(config_path: str | os.PathLike[str] | None = None) -> "App":
+    """The application, for any WSGI server, with threads or gevent, at any prefix.
+
+    :param config_path: the INI file; None looks for it as ``agproxy serve`` does.
+    :raises ConfigError: the file cannot be used.
+    """
+    path = config.find(os.environ) if config_path is None else Path(config_path)
+    return App(config.load(path, os.environ))
+
+
+class App:
+    """The WSGI callable."""
+
+    def __init__(self, first: Config) -> None:
+        self._watcher = Watcher(first, os.environ)
+        self._lock = threading.Lock()
+        self._gateway = Gateway(
+            first,
+            store=MemoryStore(time.monotonic),
+            transport=_transport(first),
+            clock=time.time,
+            new_id=_new_id,
+            used={},
+        )
+
+    @property
+    def log_level(self) -> str:
+        """``level`` of ``[log]``."""
+        return self._gateway.config.log.level
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        gateway = self._current_gateway()
+        request = Request(environ, id_=f"req_{_new_id()}", server=gateway.config.server)
+        request.is_local = guard.is_local(environ)
+        try:
+            response = _dispatch(gateway, request)
+        except GatewayError as error:
+            response = _error_response(error, request)
+        except Exception:
+            log.exception("request failed id=%s path=%r", request.id, request.path)
+            response = _error_response(GatewayError("agproxy failed; its log says why", code="internal_error"), request)
+        _add_headers(response, request, gateway.config)
+        if response.is_streamed:
+            response.response = _guarded(response.iter_encoded(), request)
+        response.call_on_close(lambda: _log_access(request, response))
+        return response(environ, start_response)
+
+    def _current_gateway(self) -> Gateway:
+        """The gateway of the configuration in force; requests under way keep the one they began with."""
+        current = self._watcher.current(time.monotonic())
+        if current is not self._gateway.config:
+            with self._lock:
+                if current is not self._gateway.config:
+                    self._gateway = _renewed(self._gateway, current)
+        return self._gateway
+
+
+def _renewed(gateway: Gateway, current: Config) -> Gateway:
+    old, new = gateway.config.upstream, current.upstream
+    same = (old.connect_timeout_s, old.proxy, old.ca_bundle) == (new.connect_timeout_s, new.proxy, new.ca_bundle)
+    logging.getLogger("agproxy").setLevel(current.log.level.upper())
+    return Gateway(
+        current,
+        store=gateway.store,
+        transport=gateway.transport if same else _transport(current),
+        clock=gateway.clock,
+        new_id=gateway.new_id,
+        used=gateway.used,
+    )
+
+
+def _transport(current: Config) -> Transport:
+    upstream = current.upstream
+    return Transport(connect_timeout_s=upstream.connect_timeout_s, proxy=upstream.proxy, ca_bundle=upstream.ca_bundle)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)
+
+
+def _dispatch(gateway: Gateway, request: Request) -> Response:
+    server = gateway.config.server
+    request.protocol = suggested(request.path, request.headers)
+    guard.check(request.environ, server)
+    try:
+        (handler, protocol, is_health), values = routes.match(request.method, request.path, root_url=request.root_url)
+    except MethodNotAllowed as error:
+        if request.method != "OPTIONS":
+            raise
+        return Response(status=204, headers={"Allow": ", ".join((*error.allow, "OPTIONS"))})
+    request.protocol = protocol
+    if request.method == "POST":
+        guard.check_content_type(request.environ)
+    auth.check(
+        mode=auth.effective_mode(server.auth_mode, allow_lan_access=server.allow_lan_access),
+        key=server.api_key,
+        presented=_presented_key(request),
+        is_local=request.is_local,
+        is_health=is_health,
+    )
+    return handler(gateway, request, **values)
+
+
+def _presented_key(request: Request) -> str | None:
+    query_key = request.args.get("key") if request.query_string else None
+    return auth.presented_key(request.headers, query_key)
+
+
+def _error_response(error: GatewayError, request: Request) -> Response:
+    request.error = error.code or type(error).__name__
+    response = Response(encode_json(request.protocol.encode_error(error)), error.status, mimetype="application/json")
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    if error.code == "upstream_credentials" or (error.retry_after_s or 0.0) > _MAX_RETRY_S:
+        response.headers["X-Should-Retry"] = "false"
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(error.allow)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _add_headers(response: Response, request: Request, current: Config) -> None:
+    headers = response.headers
+    headers["X-Request-Id"] = request.id
+    headers["X-Content-Type-Options"] = "nosniff"
+    if request.mapped_model:
+        headers["X-Mapped-Model"] = _ascii(request.mapped_model)
+    if request.ignored:
+        names = [_IGNORED_UNSAFE.sub("_", name)[:64] for name in request.ignored[:_MAX_IGNORED]]
+        headers["X-Agproxy-Ignored"] = ", ".join(names)
+    expose = current.server.expose_account
+    if request.account and (expose == "on" or (expose == "auto" and request.is_local)):
+        headers["X-Account-Email"] = _ascii(request.account)
+    origin = guard.allowed_origin(request.environ, current.server)
+    if origin is not None:
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
+        headers["Vary"] = "Origin"
+        if request.method == "OPTIONS":
+            headers["Access-Control-Allow-Methods"] = headers.get("Allow", "")
+            asked = request.headers.get("Access-Control-Request-Headers", "")
+            headers["Access-Control-Allow-Headers"] = re.sub(r"[^A-Za-z0-9,_ -]", "", asked)
+
+
+def _guarded(chunks: Iterable[bytes], request: Request) -> Iterator[bytes]:
+    """The stream; a fault of ours in its middle is told in it, for a server would simply cut the connection."""
+    try:
+        yield from chunks
+    except Exception:
+        log.exception("stream failed id=%s", request.id)
+        request.error = "internal_error"
+        yield request.protocol.encode_failure(GatewayError("agproxy failed; its log says why", code="internal_error"))
+
+
+def _log_access(request: Request, response: Response) -> None:
+    call = request.call
+    log.info(
+        "id=%s method=%s path=%s client=%s protocol=%s model=%s account=%s status=%d attempts=%d first_event_ms=%s"
+        " total_ms=%.0f%s",
+        request.id,
+        request.method,
+        _ascii(request.path)[:200],
+        guard.client_address(request.environ, request.trusted_proxies),
+        request.protocol.NAME,
+        request.mapped_model or "-",
+        call.account.name if call and call.account else "-",
+        response.status_code,
+        call.attempts if call else 0,
+        "-" if request.first_event_s is None else f"{request.first_event_s * 1000:.0f}",
+        (time.monotonic() - request.started) * 1000,
+        f" error={request.error}" if request.error else "",
+    )
+
+
+def _ascii(text: str) -> str:
+    return "".join(char if " " <= char <= "~" else "?" for char in text)
