@@ -1,0 +1,127 @@
+"""agproxy under other servers, at a prefix, with broken and with changing configurations."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import waitress.server
+from werkzeug import Response
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.serving import make_server
+
+from agproxy.app import create_app
+from tests.e2e.conftest import Serve, accounts_ini, environment, free_port, running
+from tests.fake_google import FakeGoogle, slow, text
+
+QUESTION = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+@pytest.fixture
+def app(tmp_path: Path, google: FakeGoogle) -> Any:
+    path = tmp_path / "agproxy.ini"
+    path.write_text("[upstream]\nping_s = 0.3\n" + accounts_ini(google, "a"))
+    path.chmod(0o600)
+    return create_app(path)
+
+
+@contextmanager
+def under_waitress(app: Any) -> Iterator[str]:
+    server = waitress.server.create_server(
+        app, host="127.0.0.1", port=0, threads=4, clear_untrusted_proxy_headers=False
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        server.close()
+        server.task_dispatcher.shutdown(timeout=2)
+        thread.join(timeout=5)
+
+
+@contextmanager
+def under_werkzeug(app: Any) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
+
+
+@contextmanager
+def mounted(app: Any) -> Iterator[str]:
+    outer = DispatcherMiddleware(Response("outer", status=404), {"/llm/gateway": app})
+    with under_werkzeug(outer) as url:
+        yield url + "/llm/gateway"
+
+
+@pytest.mark.parametrize("server", [under_waitress, under_werkzeug, mounted])
+def test_other_servers(server: Any, app: Any, google: FakeGoogle) -> None:
+    with server(app) as url:
+        assert requests.get(url + "/healthz", timeout=10).json() == {"status": "ok"}
+        whole = requests.post(url + "/v1/chat/completions", json=QUESTION, timeout=10)
+        assert whole.json()["choices"][0]["message"]["content"] == "Hello from fake Google"
+        google.enqueue(slow(text("one ", "two"), first_byte_s=1.0))
+        streamed = requests.post(url + "/v1/chat/completions", json={**QUESTION, "stream": True}, timeout=10).text
+        assert ": ping" in streamed
+        assert streamed.endswith("data: [DONE]\n\n")
+        lost = requests.get(url + "/nowhere", timeout=10)
+        assert lost.status_code == 404
+        assert f"{url}/v1" in lost.json()["error"]["message"]
+
+
+def test_plain_gunicorn_without_any_configuration(tmp_path: Path) -> None:
+    port = free_port()
+    argv = [sys.executable, "-m", "gunicorn", "-k", "gevent", "agproxy.wsgi:app", "-b", f"127.0.0.1:{port}"]
+    url = f"http://127.0.0.1:{port}"
+    with running(argv, url, tmp_path / "none", tmp_path / "log", environment(tmp_path), tmp_path) as agproxy:
+        assert "[agproxy demo]" in agproxy.chat().text
+
+
+def test_serve_command(tmp_path: Path) -> None:
+    port = free_port()
+    argv = [sys.executable, "-m", "agproxy", "serve", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with running(argv, url, tmp_path / "none", tmp_path / "log", environment(tmp_path), tmp_path) as agproxy:
+        assert "data: [DONE]" in agproxy.chat(stream=True).text
+        assert f"{url}/v1" in agproxy.log()
+        assert "THE ANSWERS ARE MADE UP" in agproxy.log()
+
+
+def test_a_broken_configuration_stops_the_server_with_its_reason(tmp_path: Path) -> None:
+    path = tmp_path / "agproxy.ini"
+    path.write_text("[server]\napi_keys = x\n")
+    argv = [sys.executable, "-m", "gunicorn", "-k", "gevent", "agproxy.wsgi:app", "-b", f"127.0.0.1:{free_port()}"]
+    env = environment(tmp_path, AGPROXY_CONFIG=str(path))
+    done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=30, check=False)
+    assert done.returncode != 0
+    assert "line 2: [server] unknown option 'api_keys'; did you mean 'api_key'?" in done.stderr
+
+
+def test_an_edited_configuration_is_taken_over(serve: Serve, google: FakeGoogle) -> None:
+    agproxy = serve("a")
+    assert agproxy.chat().headers["X-Mapped-Model"] == "gemini-flash-latest"
+    edited = agproxy.ini.read_text() + "\n[models]\ngpt-4o = gemini-2.5-pro\n"
+    agproxy.ini.write_text(edited)
+    wait_for(lambda: agproxy.chat().headers["X-Mapped-Model"] == "gemini-2.5-pro")
+    agproxy.ini.write_text(edited + "nonsense without a value\n")
+    wait_for(lambda: agproxy.get("/healthz").ok and "the change is not taken" in agproxy.log())
+    assert agproxy.chat().headers["X-Mapped-Model"] == "gemini-2.5-pro"
+
+
+def wait_for(condition: Any, timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
