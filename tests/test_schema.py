@@ -181,7 +181,7 @@ def _maps(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 ANYTHING = st.recursive(JUNK, _maps, max_leaves=25)
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(ANYTHING)
 def test_any_json_value_is_cleaned_into_an_acceptable_schema(schema: Any) -> None:
     before = copy.deepcopy(schema)
@@ -196,7 +196,7 @@ def test_any_json_value_is_cleaned_into_an_acceptable_schema(schema: Any) -> Non
     assert schema == before
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(ANYTHING, st.integers(min_value=0, max_value=4))
 def test_depth_is_kept_and_cleaning_twice_is_cleaning_once(schema: Any, max_depth: int) -> None:
     cleaned = clean(schema, max_depth=max_depth)
@@ -205,7 +205,7 @@ def test_depth_is_kept_and_cleaning_twice_is_cleaning_once(schema: Any, max_dept
     assert clean(cleaned, max_depth=max_depth) == cleaned
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(ANYTHING, st.sets(st.sampled_from(["anyOf", "prefixItems", "additionalProperties", "enum", "description"])))
 def test_dropped_keywords_are_nowhere(schema: Any, drop: set[str]) -> None:
     def keywords(node: dict[str, Any]) -> Iterator[str]:

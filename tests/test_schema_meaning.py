@@ -192,7 +192,7 @@ VALUE = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(SCHEMA, DEFINITION, DEFINITION, st.lists(VALUE, min_size=6, max_size=6))
 def test_values_that_were_valid_stay_valid(schema: Any, x: Any, y: Any, values: list[Any]) -> None:
     document = {"type": "object", "properties": {"a": schema}, "$defs": {"x": x, "y": y}}
