@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from werkzeug import Response
 
@@ -135,8 +136,9 @@ def _dispatch(gateway: Gateway, request: Request) -> Response:
 
 
 def _presented_key(request: Request) -> str | None:
-    query_key = request.args.get("key") if request.query_string else None
-    return auth.presented_key(request.headers, query_key)
+    # Not request.args, which fails for bytes that are not UTF-8.
+    query = parse_qs(request.query_string.decode("latin-1")) if request.query_string else {}
+    return auth.presented_key(request.headers, query["key"][0] if "key" in query else None)
 
 
 def _error_response(error: GatewayError, request: Request) -> Response:

@@ -85,11 +85,13 @@ class Request(werkzeug.Request):
         try:
             plain = unzip.decompress(body, self.max_body_bytes + 1)
         except zlib.error as error:
-            raise BadRequest("the body is not gzip, though its Content-Encoding says so") from error
+            raise BadRequest(
+                "the body is not gzip, though its Content-Encoding says so", code="incomplete_body"
+            ) from error
         if len(plain) > self.max_body_bytes:
             raise self._too_large()
-        if not unzip.eof:
-            raise BadRequest("the gzip body is not whole", code="incomplete_body")
+        if not unzip.eof or unzip.unused_data:  # one member; who sends several means the rest too
+            raise BadRequest("the gzip body is not whole, or has more than one member", code="incomplete_body")
         return plain
 
     def _too_large(self) -> PayloadTooLarge:
