@@ -60,7 +60,17 @@ _HARMLESS: dict[str, tuple[object, ...]] = {
 }
 _MAX_TOKENS = 2**31 - 1  # GenerationConfig.max_output_tokens is an int32
 _MAX_STOP = 5  # GenerationConfig.stop_sequences
-_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+# What is read of a message, by its role.
+_CONTENT = frozenset({"role", "content"})
+_READ = {
+    "system": _CONTENT,
+    "developer": _CONTENT,
+    "user": _CONTENT,
+    "assistant": _CONTENT | {"reasoning_content", "refusal", "tool_calls", "function_call", "extra_content"},
+    "tool": _CONTENT | {"tool_call_id", "name"},
+    "function": _CONTENT | {"name"},
+}
+_ROLES = tuple(_READ)
 
 
 def decode_request(body: Body) -> ChatRequest:
@@ -154,8 +164,7 @@ def _messages(body: Body, ignored: list[str]) -> tuple[Message, ...]:
         role = message.get("role")
         if role not in _ROLES:
             raise BadRequest(f"{path}.role must be one of {', '.join(_ROLES)}, not {shown(role)}", param=f"{path}.role")
-        if message.get("name") and role != "function":
-            ignored.append("messages[].name")
+        ignored += [f"messages[].{name}" for name, extra in message.items() if extra and name not in _READ[role]]
         messages.append(_message(role, message, path, ignored))
     return tuple(messages)
 
@@ -294,7 +303,10 @@ def _tools(body: Body, ignored: list[str]) -> tuple[Tool, ...]:
         if kind not in ("function", "custom"):
             ignored.append(path)  # a hosted tool that only OpenAI runs
             continue
-        tool = _tool(kind, fields.mapping(holder.get(kind), f"{path}.{kind}"), f"{path}.{kind}.")
+        declared = fields.mapping(holder.get(kind), f"{path}.{kind}")
+        if declared.get("strict"):
+            ignored.append("tools[].function.strict")  # Gemini follows schemas, but does not promise to
+        tool = _tool(kind, declared, f"{path}.{kind}.")
         if tool.name in tools:
             ignored.append(path)  # Gemini refuses two declarations of one name
             continue
@@ -355,7 +367,9 @@ def _decoded_choice(value: object) -> ToolChoice:
                         raise BadRequest(
                             "tool_choice.allowed_tools.tools holds an entry without a name", param="tool_choice"
                         )
-            return ToolChoice(mode, tuple(names))
+            if not names and mode == "required":
+                raise BadRequest("tool_choice demands a call, but allows no tool", param="tool_choice")
+            return ToolChoice(mode if names else "none", tuple(names))
     raise BadRequest(
         'tool_choice must be "auto", "none", "required", one named function or custom tool, or allowed_tools',
         param="tool_choice",

@@ -446,6 +446,33 @@ def test_fields_that_are_not_honoured_are_listed_once_in_order() -> None:
     )
 
 
+def test_keys_of_messages_and_tools_that_are_not_read_are_listed() -> None:
+    spoken = {
+        "role": "assistant",
+        "content": "Hi",
+        "audio": {"id": "audio_1"},
+        "annotations": [],
+        "cache_control": None,
+    }
+    asked = {"role": "user", "content": "Hi", "name": "Ann", "cache_control": {"type": "ephemeral"}}
+    tool = {"type": "function", "function": {"name": "f", "strict": True}}
+    chat = request(asked, spoken, asked, tools=[tool])
+    assert chat.ignored == (
+        "messages[].name",
+        "messages[].cache_control",
+        "messages[].audio",
+        "tools[].function.strict",
+    )
+
+
+def test_allowed_tools_may_be_none_at_all() -> None:
+    tool = {"type": "function", "function": {"name": "f"}}
+    asked = {"role": "user", "content": "Hi"}
+    assert request(asked, tools=[tool], tool_choice=allowed("auto")).tool_choice == ToolChoice("none")
+    with pytest.raises(BadRequest, match="allows no tool"):
+        request(asked, tools=[tool], tool_choice=allowed("required"))
+
+
 def test_defaults_spelled_out_are_not_listed() -> None:
     chat = request(
         n=1,
@@ -651,19 +678,19 @@ def test_full_body_is_served() -> None:
 
 
 @given(st.dictionaries(WORDS | st.text(), JSON, max_size=6))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_any_object_is_served_or_refused(body: Json) -> None:
     decodes_or_refuses(body)
 
 
 @given(st.lists(st.dictionaries(WORDS, JSON, max_size=5) | JSON, min_size=1, max_size=3))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_any_messages_are_served_or_refused(messages: Json) -> None:
     decodes_or_refuses({"model": "m", "messages": messages})
 
 
 @given(st.lists(st.tuples(st.sampled_from(PATHS), st.just(...) | JSON), min_size=1, max_size=2))
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 def test_full_body_changed_anywhere_is_served_or_refused(changes: Json) -> None:
     body = full_body()
     for path, value in changes:
