@@ -126,13 +126,13 @@ _JSON = st.recursive(
 
 
 @given(_JSON, st.booleans())
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_what_others_encode_is_decoded(value: object, ascii_only: bool) -> None:
     assert decode_json(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
 
 
 @given(_JSON)
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_what_is_encoded_is_decoded_again(value: object) -> None:
     wire = encode_json(value)
     assert decode_json(wire) == value

@@ -121,9 +121,8 @@ def _example(schema: dict[str, Any]) -> Any:
             properties = schema.get("properties") or {}
             return {name: _example(properties[name]) for name in schema.get("required") or () if name in properties}
         case "array":
-            return (
-                [_example(schema["items"])] * schema.get("minItems", 0) if isinstance(schema.get("items"), dict) else []
-            )
+            items = schema.get("items")
+            return [_example(items)] * min(schema.get("minItems", 0), 10) if isinstance(items, dict) else []
         case "integer" | "number":
             return schema.get("minimum", 1)
         case "boolean":
