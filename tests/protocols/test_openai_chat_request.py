@@ -447,7 +447,7 @@ def test_fields_that_are_not_honoured_are_listed_once_in_order() -> None:
 
 
 def test_keys_of_messages_and_tools_that_are_not_read_are_listed() -> None:
-    spoken = {
+    spoken: Json = {
         "role": "assistant",
         "content": "Hi",
         "audio": {"id": "audio_1"},
