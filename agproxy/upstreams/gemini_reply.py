@@ -54,57 +54,98 @@ def decode_stream(
     :raises UnusableAnswer: at the end, when there is nothing in it.
     :raises UpstreamRefusal: when an error object stands in its place.
     """
-    reason = blocked = message = ""
-    usage: Mapping[str, Any] = {}
-    calls = 0
-    said = False
-    for chunk in _responses(payloads):
-        usage = chunk.get("usageMetadata") or usage
-        feedback = chunk.get("promptFeedback") or {}
-        blocked = feedback.get("blockReason") or blocked
+    answer = _Answer(original_names, new_id)
+    try:
+        for payload in payloads:
+            yield from answer.read(_response(payload))
+    except UpstreamError:
+        if not answer.finished:  # what goes wrong after the end is of no interest
+            raise
+    yield answer.finish()
+
+
+class _Answer:
+    """What the chunks so far amount to."""
+
+    def __init__(self, original_names: Mapping[str, str], new_id: Callable[[], str]) -> None:
+        self._original_names = original_names
+        self._new_id = new_id
+        self._reason = self._blocked = self._message = ""
+        self._usage: Mapping[str, Any] = {}
+        self._calls = 0
+        self._said = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the ``finishReason`` has come."""
+        return bool(self._reason)
+
+    def read(self, chunk: Mapping[str, Any]) -> list[Event]:
+        """The events of one chunk.
+
+        :raises UpstreamCut: when it is not of the form that the API describes.
+        """
+        try:
+            return list(self._events(chunk))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UpstreamCut("Gemini's answer is not of the form that its API describes") from error
+
+    def _events(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
+        self._usage = chunk.get("usageMetadata") or self._usage
+        self._blocked = (chunk.get("promptFeedback") or {}).get("blockReason") or self._blocked
         for candidate in (chunk.get("candidates") or ())[:1]:
             for part in (candidate.get("content") or {}).get("parts") or ():
                 if "functionCall" in part:
-                    yield from _call(part, calls, original_names, new_id)
-                    calls += 1
-                    continue
-                event = _said(part)
-                if event is not None:
-                    said = said or isinstance(event, ImageDelta) or (isinstance(event, TextDelta) and bool(event.text))
+                    yield from self._call(part)
+                elif event := _spoken(part):
+                    self._said = self._said or _says_something(event)
                     yield event
-            reason = candidate.get("finishReason") or reason
-            message = candidate.get("finishMessage") or message
-    if blocked:
-        yield Finish("content_filter", _usage(usage), f"Gemini refused the prompt ({blocked}).")
-        return
-    if not reason:
-        raise UpstreamCut("Gemini's answer ended before it was finished")
-    yield _finish(reason, message, _usage(usage), said=said, calls=calls)
+            self._reason = candidate.get("finishReason") or self._reason
+            self._message = candidate.get("finishMessage") or self._message
+
+    def _call(self, part: Mapping[str, Any]) -> tuple[Event, Event]:
+        call = part["functionCall"]
+        name = call.get("name") or ""
+        arguments = json.dumps(call.get("args") or {}, ensure_ascii=False, separators=(",", ":"))
+        index = self._calls
+        self._calls += 1
+        start = ToolCallStart(
+            index, call.get("id") or self._new_id(), self._original_names.get(name, name), _metadata(part)
+        )
+        return start, ToolCallDelta(index, arguments)
+
+    def finish(self) -> Finish:
+        """The end of the answer.
+
+        :raises UpstreamError: when it is none.
+        """
+        usage = _usage(self._usage)
+        if self._blocked:
+            return Finish("content_filter", usage, f"Gemini refused the prompt ({self._blocked}).")
+        if not self._reason:
+            raise UpstreamCut("Gemini's answer ended before it was finished")
+        return _finish(self._reason, self._message, usage, said=self._said, calls=self._calls)
 
 
-def _responses(payloads: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
-    """The chunks of the answer; what goes wrong after the one with the ``finishReason`` is of no interest."""
-    finished = False
+def _response(payload: bytes) -> dict[str, Any]:
+    """One ``GenerateContentResponse``.
+
+    :raises UpstreamError: when it is something else, or an error object.
+    """
     try:
-        for payload in payloads:
-            try:
-                chunk = decode_json(payload)
-            except BadRequest as error:
-                raise UpstreamCut("Gemini's answer holds a piece that is not whole") from error
-            if isinstance(chunk, list) and len(chunk) == 1:
-                chunk = chunk[0]  # Google wraps some errors in an array
-            if not isinstance(chunk, dict):
-                raise UpstreamCut("Gemini's answer holds a piece that is no object")
-            if chunk.get("error"):
-                raise refusal(200, chunk)
-            finished = finished or any(candidate.get("finishReason") for candidate in chunk.get("candidates") or ())
-            yield chunk
-    except UpstreamError:
-        if not finished:
-            raise
+        chunk = decode_json(payload)
+    except BadRequest as error:
+        raise UpstreamCut("Gemini's answer holds a piece that is not whole") from error
+    if isinstance(chunk, list) and len(chunk) == 1:
+        chunk = chunk[0]  # Google wraps some errors in an array
+    if not isinstance(chunk, dict):
+        raise UpstreamCut("Gemini's answer holds a piece that is no object")
+    if chunk.get("error"):
+        raise refusal(200, chunk)
+    return chunk
 
 
-def _said(part: Mapping[str, Any]) -> TextDelta | ReasoningDelta | ImageDelta | None:
+def _spoken(part: Mapping[str, Any]) -> TextDelta | ReasoningDelta | ImageDelta | None:
     metadata = _metadata(part)
     blob = part.get("inlineData")
     if blob is not None:
@@ -116,13 +157,8 @@ def _said(part: Mapping[str, Any]) -> TextDelta | ReasoningDelta | ImageDelta | 
     return TextDelta(text, metadata) if text or metadata else None
 
 
-def _call(
-    part: Mapping[str, Any], index: int, original_names: Mapping[str, str], new_id: Callable[[], str]
-) -> Iterator[Event]:
-    call = part["functionCall"]
-    name = call.get("name") or ""
-    yield ToolCallStart(index, call.get("id") or new_id(), original_names.get(name, name), _metadata(part))
-    yield ToolCallDelta(index, json.dumps(call.get("args") or {}, ensure_ascii=False, separators=(",", ":")))
+def _says_something(event: Event) -> bool:
+    return isinstance(event, ImageDelta) or (isinstance(event, TextDelta) and bool(event.text))
 
 
 def _metadata(part: Mapping[str, Any]) -> Metadata | None:

@@ -1,0 +1,69 @@
+"""URLs, headers and the list of models of the Gemini API."""
+
+from typing import Any
+
+import pytest
+
+from agproxy.upstreams import UPSTREAMS, gemini
+
+BASE = "https://generativelanguage.googleapis.com"
+
+
+@pytest.mark.parametrize("kind", UPSTREAMS)
+def test_every_upstream_has_the_same_interface(kind: str) -> None:
+    for name in ("encode_request", "decode_stream", "decode_error", "is_about_signature", "schema_fault"):
+        assert callable(getattr(UPSTREAMS[kind], name))
+
+
+def test_endpoint() -> None:
+    assert gemini.endpoint(BASE, "gemini-2.5-flash", stream=False) == (
+        "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent"
+    )
+
+
+def test_endpoint_of_a_stream_asks_for_sse() -> None:
+    assert gemini.endpoint("http://127.0.0.1:9", "gemini-flash-latest", stream=True) == (
+        "http://127.0.0.1:9/v1beta/models/gemini-flash-latest:streamGenerateContent?alt=sse"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "quoted"),
+    [("a/b", "a%2Fb"), ("a?b#c", "a%3Fb%23c"), ("a:b", "a%3Ab"), ("a b", "a%20b"), ("gemini@001", "gemini@001")],
+)
+def test_model_name_cannot_change_the_path(model: str, quoted: str) -> None:
+    assert gemini.endpoint(BASE, model, stream=False) == f"{BASE}/v1beta/models/{quoted}:generateContent"
+
+
+def test_key_goes_in_the_header_only() -> None:
+    assert gemini.headers("secret") == {"x-goog-api-key": "secret"}
+
+
+def test_models_endpoint() -> None:
+    assert gemini.models_endpoint(BASE) == f"{BASE}/v1beta/models?pageSize=1000"
+    assert gemini.models_endpoint(BASE, "a+b/c=") == f"{BASE}/v1beta/models?pageSize=1000&pageToken=a%2Bb%2Fc%3D"
+
+
+def test_models_that_chat_are_listed() -> None:
+    page = {
+        "models": [
+            {"name": "models/gemini-2.5-flash", "supportedGenerationMethods": ["generateContent", "countTokens"]},
+            {"name": "models/gemini-embedding-001", "supportedGenerationMethods": ["embedContent"]},
+            {"name": "gemini-3-flash-preview", "supportedGenerationMethods": ["generateContent"]},
+        ],
+        "nextPageToken": "next",
+    }
+    assert gemini.decode_models(page) == (("gemini-2.5-flash", "gemini-3-flash-preview"), "next")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {},
+        {"models": None, "nextPageToken": None},
+        {"models": [None, "x", {}, {"name": "models/a"}, {"name": "models/b", "supportedGenerationMethods": None}]},
+        {"models": [], "nextPageToken": 5},
+    ],
+)
+def test_odd_lists_of_models_are_taken(page: dict[str, Any]) -> None:
+    assert gemini.decode_models(page) == ((), "")

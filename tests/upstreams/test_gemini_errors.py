@@ -1,0 +1,237 @@
+"""Google's HTTP errors, in the shapes and words they come in."""
+
+import json
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agproxy.errors import UpstreamRefusal
+from agproxy.upstreams.gemini_errors import decode_error, is_about_signature, schema_fault
+
+RECORDED = Path(__file__).parents[1] / "data" / "gemini_errors"
+NOW = 1_780_000_000.0
+
+PER_MINUTE = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
+PER_DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+
+# Of each recorded body: HTTP status, google.rpc status, and what the details say.
+BODIES: dict[str, tuple[int, str | None, dict[str, Any]]] = {
+    "quota_per_minute.json": (429, "RESOURCE_EXHAUSTED", {"quota_ids": (PER_MINUTE,), "retry_after_s": 34.07}),
+    "quota_retry_in_ms.json": (429, "RESOURCE_EXHAUSTED", {"quota_ids": (PER_MINUTE,), "retry_after_s": 0.9}),
+    "quota_long_delay.json": (429, "RESOURCE_EXHAUSTED", {"quota_ids": (PER_MINUTE,), "retry_after_s": 65205.0}),
+    "quota_per_day.json": (429, "RESOURCE_EXHAUSTED", {"quota_ids": (PER_MINUTE, PER_DAY), "retry_after_s": 38.0}),
+    "quota_zero.json": (
+        429,
+        "RESOURCE_EXHAUSTED",
+        {"quota_ids": ("GenerateContentInputTokensPerModelPerMinute-FreeTier",), "retry_after_s": 12.0},
+    ),
+    "quota_words_only.json": (429, "RESOURCE_EXHAUSTED", {"retry_after_s": 34.07}),
+    "quota_words_of_hours.json": (429, "RESOURCE_EXHAUSTED", {"retry_after_s": pytest.approx(70_469.84)}),
+    "quota_no_hint.json": (429, "RESOURCE_EXHAUSTED", {}),
+    "quota_reset_delay.json": (
+        429,
+        "RESOURCE_EXHAUSTED",
+        {"error_reasons": ("QUOTA_EXHAUSTED",), "retry_after_s": 7261.0},
+    ),
+    "quota_in_an_array.json": (429, "RESOURCE_EXHAUSTED", {"quota_ids": (PER_MINUTE,), "retry_after_s": 34.07}),
+    "capacity_exhausted.json": (429, "RESOURCE_EXHAUSTED", {"error_reasons": ("MODEL_CAPACITY_EXHAUSTED",)}),
+    "api_key_invalid.json": (400, "INVALID_ARGUMENT", {"error_reasons": ("API_KEY_INVALID",)}),
+    "api_key_invalid_words_only.json": (400, "INVALID_ARGUMENT", {}),
+    "api_key_expired.json": (400, "INVALID_ARGUMENT", {"error_reasons": ("API_KEY_INVALID",)}),
+    "api_key_leaked.json": (403, "PERMISSION_DENIED", {}),
+    "consumer_suspended.json": (403, "PERMISSION_DENIED", {"error_reasons": ("CONSUMER_SUSPENDED",)}),
+    "service_disabled.json": (403, "PERMISSION_DENIED", {"error_reasons": ("SERVICE_DISABLED",)}),
+    "unauthenticated.json": (401, "UNAUTHENTICATED", {"error_reasons": ("ACCESS_TOKEN_TYPE_UNSUPPORTED",)}),
+    "file_forbidden.json": (403, "PERMISSION_DENIED", {}),
+    "cached_content_forbidden.json": (403, "PERMISSION_DENIED", {}),
+    "model_forbidden.json": (403, "PERMISSION_DENIED", {}),
+    "location_not_supported.json": (400, "FAILED_PRECONDITION", {}),
+    "model_not_found.json": (404, "NOT_FOUND", {}),
+    "overloaded.json": (503, "UNAVAILABLE", {}),
+    "internal.json": (500, "INTERNAL", {}),
+    "turn_order.json": (400, "INVALID_ARGUMENT", {}),
+    "signature_not_valid.json": (400, "INVALID_ARGUMENT", {}),
+    "signature_corrupted.json": (400, "INVALID_ARGUMENT", {}),
+    "signature_invalid_field.json": (400, "INVALID_ARGUMENT", {}),
+    "signature_missing.json": (400, "INVALID_ARGUMENT", {}),
+    "schema_unknown_name.json": (400, "INVALID_ARGUMENT", {}),
+    "schema_unknown_name_nested.json": (400, "INVALID_ARGUMENT", {}),
+    "schema_starred.json": (400, "INVALID_ARGUMENT", {}),
+    "schema_starred_below_items.json": (400, "INVALID_ARGUMENT", {}),
+    "schema_enum_empty.json": (400, "INVALID_ARGUMENT", {}),
+    "schema_property_named_format.json": (400, "INVALID_ARGUMENT", {}),
+    "unknown_name_elsewhere.json": (400, "INVALID_ARGUMENT", {}),
+    "bad_gateway.html": (502, None, {}),
+}
+SCHEMA_FAULTS: dict[str, tuple[int, str]] = {
+    "schema_unknown_name.json": (2, "additionalProperties"),
+    "schema_unknown_name_nested.json": (0, "const"),
+    "schema_starred.json": (3, "format"),
+    "schema_starred_below_items.json": (0, "format"),
+    "schema_enum_empty.json": (1, "enum"),
+}
+
+
+def recorded(name: str) -> UpstreamRefusal:
+    return decode_error(BODIES[name][0], {}, RECORDED.joinpath(name).read_bytes(), now=NOW)
+
+
+def of(body: object, status: int = 400, **headers: str) -> UpstreamRefusal:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return decode_error(status, names, json.dumps(body).encode(), now=NOW)
+
+
+def test_every_recorded_body_is_tested() -> None:
+    assert {path.name for path in RECORDED.iterdir()} == set(BODIES)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_recorded_body(name: str) -> None:
+    status, reason, details = BODIES[name]
+    error = recorded(name)
+    assert (error.status, error.reason) == (status, reason)
+    told = {"error_reasons": error.error_reasons, "quota_ids": error.quota_ids, "retry_after_s": error.retry_after_s}
+    assert told == {"error_reasons": (), "quota_ids": (), "retry_after_s": None, **details}
+
+
+@pytest.mark.parametrize("name", [name for name in BODIES if name.endswith(".json")])
+def test_words_are_googles_own_without_keys(name: str) -> None:
+    body = json.loads(RECORDED.joinpath(name).read_bytes())
+    words = (body[0] if isinstance(body, list) else body)["error"]["message"]
+    message = recorded(name).message
+    assert message.replace("[redacted]", "") in words.replace("AIzaSyA1234567890abcdefghijklmnopqrstuv", "")
+    assert "AIza" not in message
+
+
+def test_echoed_key_is_redacted() -> None:
+    assert recorded("consumer_suspended.json").message == (
+        "Permission denied: Consumer 'api_key:[redacted]' has been suspended."
+    )
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_is_about_signature(name: str) -> None:
+    assert is_about_signature(recorded(name)) == name.startswith("signature_")
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500])
+def test_only_a_400_is_about_a_signature_or_a_schema(status: int) -> None:
+    error = UpstreamRefusal("Thought signature is not valid: function_declarations[0].format", status=status)
+    assert not is_about_signature(error)
+    assert schema_fault(error) is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "THOUGHT SIGNATURE IS NOT VALID",
+        "Invalid thought signature",
+        "Invalid thoughtSignature.",
+        "Unable to submit request because Thought signature is not valid..",
+        "contents[1].parts[0].thought_signature: Base64 decoding failed",
+    ],
+)
+def test_signature_refusals_are_matched_loosely(words: str) -> None:
+    assert is_about_signature(UpstreamRefusal(words, status=400))
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_schema_fault(name: str) -> None:
+    assert schema_fault(recorded(name)) == SCHEMA_FAULTS.get(name)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (
+            "Unknown name \"x-y\" at 'tools[0].functionDeclarations[11].parametersJsonSchema': Cannot find field.",
+            (11, "x-y"),
+        ),
+        ("Unknown name \\\"exclusiveMinimum\\\" at 'tools[0].function_declarations[1]'", (1, "exclusiveMinimum")),
+        ("tools[0].function_declarations[0].parameters.items.prefixItems[1].pattern is bad", (0, "pattern")),
+        ("tools[0].function_declarations[0].parameters: schema is too deep", None),
+        ("function_declarations[0].parameters.formatting: bad", None),
+    ],
+)
+def test_schema_fault_in_other_words(words: str, fault: tuple[int, str] | None) -> None:
+    assert schema_fault(UpstreamRefusal(words, status=400)) == fault
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("30", 30.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        (formatdate(NOW + 90, usegmt=True), 90.0),
+        (formatdate(NOW - 90, usegmt=True), 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+    ],
+)
+def test_retry_after_header(value: str, seconds: float | None) -> None:
+    assert of({"error": {"message": "x"}}, 503, retry_after=value).retry_after_s == seconds
+
+
+def test_body_counts_before_the_retry_after_header() -> None:
+    body = {"error": {"message": "Please retry in 34.07s.", "details": [{"retryDelay": "2s"}]}}
+    assert of(body, 429, retry_after="99").retry_after_s == 2.0
+
+
+def test_retry_after_header_of_an_html_page() -> None:
+    error = decode_error(503, {"retry-after": "30"}, b"<html>", now=NOW)
+    assert (error.status, error.retry_after_s) == (503, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Please retry in 34.07s.", 34.07),
+        ("please RETRY IN 900ms", 0.9),
+        ("Please retry in 5 s", 5.0),
+        ("Please retry in 1h2m", 3720.0),
+        ("Please retry in 18m5.02s.", 1085.02),
+        ("Please retry in 1.2.3s", None),
+        ("Please retry in five seconds", None),
+        ("Please retry in 5 attempts", None),
+    ],
+)
+def test_delay_in_words(words: str, seconds: float | None) -> None:
+    assert of({"error": {"message": words}}, 429).retry_after_s == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize("delay", ["", "s", "5", "-5s", "5 minutes", "1e3s", 5, None, {"seconds": 5}])
+def test_delay_that_makes_no_sense_is_none(delay: object) -> None:
+    assert of({"error": {"message": "x", "details": [{"retryDelay": delay}]}}, 429).retry_after_s is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"null", b"[]", b'"text"', b"{}", b'{"error":null}', b'{"error":"no"}', b"\xff"]
+)
+def test_body_without_an_error_object(body: bytes) -> None:
+    error = decode_error(418, {}, body, now=NOW)
+    assert error.status == 418
+    assert error.message == "the model service answered HTTP 418 without saying why"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":{"message":"x"}}'])
+def test_redirect_is_a_bad_gateway(body: bytes) -> None:
+    assert decode_error(302, {"location": "https://elsewhere.example"}, body, now=NOW).status == 502
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        {"message": None},
+        {"message": 5, "details": None},
+        {"message": "x", "status": 5, "details": [None, "x", {"reason": None, "violations": None}]},
+        {"message": "x", "details": [{"violations": [None, {"quotaId": None}], "metadata": None}]},
+    ],
+)
+def test_odd_error_objects_are_taken(holder: dict[str, Any]) -> None:
+    error = of({"error": holder}, 429)
+    assert (error.status, error.reason, error.error_reasons, error.quota_ids) == (429, None, (), ())
+    assert error.message
