@@ -59,6 +59,7 @@ _HARMLESS: dict[str, tuple[object, ...]] = {
     "response_format": ({"type": "text"},),
 }
 _MAX_TOKENS = 2**31 - 1  # GenerationConfig.max_output_tokens is an int32
+_MAX_DEPTH = 40  # protobuf parsers stop at 100 levels, of which each level of arguments takes two
 _MAX_STOP = 5  # GenerationConfig.stop_sequences
 # What is read of a message, by its role.
 _CONTENT = frozenset({"role", "content"})
@@ -103,13 +104,13 @@ def decode_request(body: Body) -> ChatRequest:
 def decode_arguments(value: object) -> dict[str, Any]:
     """The arguments of a past call as an object, which Gemini demands, whatever the client kept of them.
 
-    Text that is no JSON object is kept whole under ``input``: models do send broken arguments, and the history
-    must still be accepted (and tell the model what it did).
+    What is no JSON object, or none that a google.protobuf.Struct can hold, is kept as text under ``input``: models do
+    send broken arguments, and the history must still be accepted (and tell the model what it did).
     """
     if isinstance(value, str):
-        if not value.strip():
-            return {}
         text = value
+        if not text.strip():
+            return {}
         try:
             value = json.loads(text)
             if isinstance(value, str):  # encoded twice
@@ -118,9 +119,21 @@ def decode_arguments(value: object) -> dict[str, Any]:
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError):
             return {"input": text}
+    else:
+        text = ""
     if value is None:
         return {}
+    if not _fits_struct(value, _MAX_DEPTH):
+        return {"input": text or json.dumps(value)}
     return value if isinstance(value, dict) else {"input": value}
+
+
+def _fits_struct(value: object, levels: int) -> bool:
+    """Whether a Struct can hold ``value``: its numbers are doubles, and parsers bound how deep it may be nested."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_fits_struct(item, levels - 1) for item in inner)
+    return not isinstance(value, int) or abs(value) < 2**1023
 
 
 def _sampling(body: Body) -> Sampling:

@@ -252,6 +252,8 @@ def test_function_role_finds_its_call_by_name() -> None:
         ('{"a": "\\ud83e\\udd8a"}', {"a": "🦊"}),
         ('"{\\"a\\": NaN}"', {"input": '"{\\"a\\": NaN}"'}),
         ("[" * 100_000, {"input": "[" * 100_000}),
+        ("[" * 41 + "]" * 41, {"input": "[" * 41 + "]" * 41}),
+        ({"a": 10**400}, {"input": '{"a": 1' + "0" * 400 + "}"}),
     ],
 )
 def test_past_arguments_become_an_object_that_can_be_sent(kept: Json, arguments: Json) -> None:
