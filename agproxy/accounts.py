@@ -9,7 +9,7 @@ import itertools
 import logging
 import math
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -53,6 +53,8 @@ class Pool:
         self._sequence = itertools.count(max(used.values(), default=0) + 1)
         self._lock = threading.Lock()
         self._fingerprints = {account.name: fingerprint(account.api_key or account.name) for account in accounts}
+        # By key, so that a section that leaves the project out shares it with one that names it for the same key.
+        self._projects = {self._fingerprints[account.name]: account.project for account in accounts if account.project}
 
     def take(
         self, *, model: str, session: str, tried: Collection[str], now: float, patience_s: float
@@ -80,7 +82,15 @@ class Pool:
                 return self._taken(min(candidates.values(), key=self._rank))
         if free:
             return Rest(now, "all accounts have been tried", 503)
-        return min((rest for rest in rests.values() if rest), key=lambda rest: rest.until, default=self._nobody())
+        return self._first(rests.values())
+
+    def rests(self, *, model: str, now: float) -> Rest | None:
+        """Why no account can be taken for the model, or None when one can."""
+        rests = [self._rest(account, model, now) for account in self.accounts]
+        return self._first(rests) if all(rests) else None
+
+    def _first(self, rests: Iterable[Rest | None]) -> Rest:
+        return min((rest for rest in rests if rest), key=lambda rest: rest.until, default=self._nobody())
 
     def _nobody(self) -> Rest:
         problems = [account.problem for account in self._all if account.problem]
@@ -114,14 +124,19 @@ class Pool:
         match verdict.scope:
             case "quota":
                 key = self._quota(account, model)
-                until = next_midnight_pacific(now) if verdict.until_midnight else now + self._cooldown_s(verdict, key)
+                if verdict.until_midnight:
+                    until = next_midnight_pacific(now)
+                elif verdict.cooldown_s is not None:
+                    until = now + verdict.cooldown_s
+                else:
+                    until = self._growing(key, growing_cooldown_s, now)
                 self._rest_until(f"rest:{key}", until, reason, 429, now)
             case "model":
                 until = now + (verdict.cooldown_s or 0.0)
                 self._rest_until(f"rest:{self._model(account, model)}", until, reason, 502, now)
             case "account":
                 key = self._fingerprints[account.name]
-                until = now + outage_s(self._failures(key))
+                until = self._growing(key, outage_s, now)
                 self._rest_until(f"rest:{key}", until, reason, 502, now)
             case "nothing":
                 return
@@ -134,16 +149,18 @@ class Pool:
             reason,
         )
 
-    def _cooldown_s(self, verdict: Verdict, key: str) -> float:
-        return growing_cooldown_s(self._failures(key)) if verdict.cooldown_s is None else verdict.cooldown_s
-
-    def _failures(self, key: str) -> int:
+    def _growing(self, key: str, seconds: Callable[[int], float], now: float) -> float:
+        """The end of a rest that grows with each failure; those of requests that were under way together count once."""
+        kept = self._store.get(f"rest:{key}")
+        if kept and kept["until"] > now:
+            return float(kept["until"])
         failures: int = (self._store.get(f"failures:{key}") or 0) + 1
         self._store.put(f"failures:{key}", failures, ttl_s=_FAILURES_TTL_S)
-        return failures
+        return now + seconds(failures)
 
     def _rest_until(self, key: str, until: float, reason: str, status: int, now: float) -> None:
-        if until > now:
+        kept = self._store.get(key)
+        if until > now and not (kept and kept["until"] >= until):
             self._store.put(key, {"until": until, "reason": reason, "status": status}, ttl_s=until - now)
 
     def _rest(self, account: Account, model: str, now: float) -> Rest | None:
@@ -161,8 +178,9 @@ class Pool:
 
     def _quota(self, account: Account, model: str) -> str:
         """Google counts quota by project; accounts that name none count as a project each."""
-        project = f"project/{account.project}" if account.project else self._fingerprints[account.name]
-        return f"{project}/{model}"
+        key = self._fingerprints[account.name]
+        project = account.project or self._projects.get(key)
+        return f"project/{project}/{model}" if project else f"{key}/{model}"
 
     def _model(self, account: Account, model: str) -> str:
         return f"account/{self._fingerprints[account.name]}/{model}"
