@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -167,12 +168,13 @@ class Call:
                 yield from self._attempt(account, before_read)
                 return
             except UpstreamError as error:
-                if self._started:
-                    log.warning("answer broke off account=%s model=%s error=%s", account.name, self._model, error)
-                    yield Failed(error)
-                    return
-                if self.cancel.cancelled.is_set():
+                if self.cancel.cancelled.is_set():  # the client has gone
                     raise
+                if self._started:
+                    words = _shown(error, account)
+                    log.warning("answer broke off account=%s model=%s error=%s", account.name, self._model, words)
+                    yield Failed(self._final(error))
+                    return
                 account = self._after(error, account)
 
     def _attempt(self, account: Account, before_read: Callable[[], None]) -> Iterator[Event]:
@@ -196,7 +198,7 @@ class Call:
                     yield event
                     continue
                 held.append(event)
-                if isinstance(event, Finish) or (self._chat.stream and isinstance(event, _FORWARDED)):
+                if isinstance(event, Finish) or (self._chat.stream and _is_seen(event)):
                     self._started = True
                     self._gateway.pool.succeeded(account, model=self._model, session=self._session)
                     answer.set_timeout(self._gateway.config.upstream.silence_timeout_s)
@@ -293,11 +295,9 @@ class Call:
         final.message = redact(final.message, self._secrets())
         if final.status == 429:
             now = self._gateway.clock()
-            choice = self._gateway.pool.take(
-                model=self._model, session=self._session, tried=(), now=now, patience_s=0.0
-            )
-            if isinstance(choice, Rest) and choice.until > now and choice.until != float("inf"):
-                final.retry_after_s = choice.until - now
+            rest = self._gateway.pool.rests(model=self._model, now=now)
+            if rest is not None and math.isfinite(rest.until):
+                final.retry_after_s = rest.until - now
                 final.message += f" (agproxy: the first account is free again in {_duration(final.retry_after_s)})"
         return final
 
@@ -330,8 +330,11 @@ class Call:
         self._gateway.store.put("schemas:faulty", True, ttl_s=_SCHEMA_TTL_S)
 
 
-# Events that a client sees; once one of them is on its way the status line is gone.
-_FORWARDED = (TextDelta, ReasoningDelta, ToolCallStart, ImageDelta)
+def _is_seen(event: Event) -> bool:
+    """Whether a client sees something of the event; once it does the status line is gone."""
+    if isinstance(event, TextDelta | ReasoningDelta):
+        return bool(event.text)
+    return isinstance(event, ToolCallStart | ImageDelta)
 
 
 def _whole(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -381,7 +384,7 @@ def _dropped_keywords(chat: ChatRequest, store: Store) -> dict[str, frozenset[st
 
 
 def _unavailable(rest: Rest, model: str, wait_s: float) -> PoolUnavailable:
-    if wait_s == float("inf"):
+    if math.isinf(wait_s):
         return PoolUnavailable(f"agproxy cannot answer: {rest.reason}", status=rest.status)
     return PoolUnavailable(
         f"all accounts rest for {model}; the first is free again in {_duration(wait_s)}. Its reason: {rest.reason}",

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from agproxy.chat import Event, Failed, Ping
-from agproxy.errors import GatewayError
+from agproxy.errors import GatewayError, UpstreamCut
 from agproxy.transport import Cancel
 
 log = logging.getLogger(__name__)
@@ -78,12 +78,17 @@ class Relay:
     def _read(self) -> None:
         last: Exception | None = None
         try:
-            for event in self._events(self._flush):
+            for event in self._events(self._before_read):
                 self._batch.append(event)
         except Exception as error:
             last = error
         self._flush()
         self._queue.put(last)
+
+    def _before_read(self) -> None:
+        self._flush()
+        if self._cancel.cancelled.is_set():  # what had arrived by then can be read on, for long
+            raise UpstreamCut("cancelled")
 
     def _flush(self) -> None:
         if self._batch:
