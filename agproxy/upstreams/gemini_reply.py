@@ -71,7 +71,7 @@ class _Answer:
         self._original_names = original_names
         self._new_id = new_id
         self._reason = self._blocked = self._message = ""
-        self._usage: Mapping[str, Any] = {}
+        self._usage = Usage()
         self._calls = 0
         self._said = False
 
@@ -91,8 +91,9 @@ class _Answer:
             raise UpstreamCut("Gemini's answer is not of the form that its API describes") from error
 
     def _events(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
-        self._usage = chunk.get("usageMetadata") or self._usage
-        self._blocked = (chunk.get("promptFeedback") or {}).get("blockReason") or self._blocked
+        if counts := chunk.get("usageMetadata"):
+            self._usage = _usage(counts)
+        self._blocked = _text(chunk.get("promptFeedback") or {}, "blockReason") or self._blocked
         for candidate in (chunk.get("candidates") or ())[:1]:
             for part in (candidate.get("content") or {}).get("parts") or ():
                 if "functionCall" in part:
@@ -100,31 +101,31 @@ class _Answer:
                 elif event := _spoken(part):
                     self._said = self._said or _says_something(event)
                     yield event
-            self._reason = candidate.get("finishReason") or self._reason
-            self._message = candidate.get("finishMessage") or self._message
+            self._reason = _text(candidate, "finishReason") or self._reason
+            self._message = _text(candidate, "finishMessage") or self._message
 
     def _call(self, part: Mapping[str, Any]) -> tuple[Event, Event]:
         call = part["functionCall"]
-        name = call.get("name") or ""
-        arguments = json.dumps(call.get("args") or {}, ensure_ascii=False, separators=(",", ":"))
+        name, arguments = _text(call, "name"), call.get("args") or {}
+        if not name or not isinstance(arguments, dict):
+            raise ValueError("a call without a name, or whose arguments are no object")
         index = self._calls
         self._calls += 1
         start = ToolCallStart(
-            index, call.get("id") or self._new_id(), self._original_names.get(name, name), _metadata(part)
+            index, _text(call, "id") or self._new_id(), self._original_names.get(name, name), _metadata(part)
         )
-        return start, ToolCallDelta(index, arguments)
+        return start, ToolCallDelta(index, json.dumps(arguments, ensure_ascii=False, separators=(",", ":")))
 
     def finish(self) -> Finish:
         """The end of the answer.
 
         :raises UpstreamError: when it is none.
         """
-        usage = _usage(self._usage)
         if self._blocked:
-            return Finish("content_filter", usage, f"Gemini refused the prompt ({self._blocked}).")
+            return Finish("content_filter", self._usage, f"Gemini refused the prompt ({self._blocked}).")
         if not self._reason:
             raise UpstreamCut("Gemini's answer ended before it was finished")
-        return _finish(self._reason, self._message, usage, said=self._said, calls=self._calls)
+        return _finish(self._reason, self._message, self._usage, said=self._said, calls=self._calls)
 
 
 def _response(payload: bytes) -> dict[str, Any]:
@@ -149,12 +150,20 @@ def _spoken(part: Mapping[str, Any]) -> TextDelta | ReasoningDelta | ImageDelta 
     metadata = _metadata(part)
     blob = part.get("inlineData")
     if blob is not None:
-        return ImageDelta(blob.get("mimeType") or "image/png", blob.get("data") or "")
-    text = part.get("text") or ""
+        return ImageDelta(_text(blob, "mimeType") or "image/png", _text(blob, "data"))
+    text = _text(part, "text")
     if part.get("thought"):
         return ReasoningDelta(text, metadata) if text else None
     # A signature may come alone, on an empty text, and does not make its part a thought.
     return TextDelta(text, metadata) if text or metadata else None
+
+
+def _text(holder: Mapping[str, Any], name: str) -> str:
+    """The text ``name``, empty when there is none."""
+    value = holder.get(name) or ""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
 
 
 def _says_something(event: Event) -> bool:
@@ -162,7 +171,7 @@ def _says_something(event: Event) -> bool:
 
 
 def _metadata(part: Mapping[str, Any]) -> Metadata | None:
-    signature = part.get("thoughtSignature")
+    signature = _text(part, "thoughtSignature")
     return {"google": {"thought_signature": signature}} if signature else None
 
 

@@ -314,6 +314,15 @@ def test_answer_that_is_no_json_object_is_a_cut(body: bytes) -> None:
         {"candidates": [{"content": {"parts": ["x"]}}]},
         {"candidates": [{"content": {"parts": [{"functionCall": "f"}]}}]},
         {"candidates": [{"content": {"parts": [{"inlineData": "x"}]}}]},
+        {"candidates": [{"content": {"parts": [{"functionCall": {"args": {}}}]}, "finishReason": "STOP"}]},
+        {
+            "candidates": [
+                {"content": {"parts": [{"functionCall": {"name": "f", "args": "x"}}]}, "finishReason": "STOP"}
+            ]
+        },
+        {"candidates": [{"content": {"parts": [{"text": 5}]}, "finishReason": "STOP"}]},
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": ["STOP"]}]},
+        {"usageMetadata": "x", "candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]},
         {"promptFeedback": "x"},
     ],
 )
