@@ -1,10 +1,8 @@
 """One exchange with a model service: real sockets on loopback, and what goes wrong on them."""
 
 import gzip
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import responses
+import trustme
 
 from agproxy import __version__
 from agproxy.errors import UpstreamCut, UpstreamError, UpstreamTimeout, UpstreamUnreachable
@@ -442,21 +441,21 @@ def test_error_body_is_bounded(transport: Transport) -> None:
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl to make a certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    subprocess.run(["openssl", "req", "-x509", *curve, *names, *files], check=True, capture_output=True)
-    return folder / "cert.pem", folder / "key.pem"
+def authority() -> trustme.CA:
+    return trustme.CA()
 
 
 @pytest.fixture
-def context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+def bundle(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture
+def context(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     return context
 
 
@@ -470,19 +469,19 @@ class TestTLS:
         assert not server.requests
         assert_tells_no_secret(caught.value)
 
-    def test_ca_of_the_bundle_is_trusted(self, certificate: tuple[Path, Path], context: ssl.SSLContext) -> None:
-        transport = Transport(connect_timeout_s=WAIT_S, ca_bundle=str(certificate[0]))
+    def test_ca_of_the_bundle_is_trusted(self, bundle: str, context: ssl.SSLContext) -> None:
+        transport = Transport(connect_timeout_s=WAIT_S, ca_bundle=bundle)
         with Server(keeping_alive(OK), context) as server:
             assert [post(transport, server.url).error_body() for _ in range(2)] == [b"ok", b"ok"]
         assert server.connections == 1
 
-    def test_name_is_checked(self, certificate: tuple[Path, Path], context: ssl.SSLContext) -> None:
-        transport = Transport(connect_timeout_s=WAIT_S, ca_bundle=str(certificate[0]))
+    def test_name_is_checked(self, bundle: str, context: ssl.SSLContext) -> None:
+        transport = Transport(connect_timeout_s=WAIT_S, ca_bundle=bundle)
         with Server(answering(OK), context) as server, pytest.raises(UpstreamUnreachable):
             post(transport, server.url.replace("127.0.0.1", "localhost"))
 
-    def test_cancel_while_reading(self, certificate: tuple[Path, Path], context: ssl.SSLContext) -> None:
-        transport = Transport(connect_timeout_s=WAIT_S, ca_bundle=str(certificate[0]))
+    def test_cancel_while_reading(self, bundle: str, context: ssl.SSLContext) -> None:
+        transport = Transport(connect_timeout_s=WAIT_S, ca_bundle=bundle)
         cancel = Cancel()
         with Server(answering(silent=True), context) as server:
             error = TestCancel.outcome(

@@ -46,12 +46,8 @@ def complete(gateway: Gateway, request: Request) -> Response:
 
 def _streamed(gateway: Gateway, request: Request, call: Call, meta: ReplyMeta) -> Response:
     relay = Relay(call.events, call.cancel, ping_s=gateway.config.upstream.ping_s)
-    try:
-        if relay.start():
-            _answered(request)
-    except BaseException:
-        relay.close()
-        raise
+    if relay.start():
+        _answered(request)
     stream = request.protocol.encode_stream(_timed(relay.events(), request), meta)
     response = Response(stream, mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-cache"
