@@ -70,10 +70,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.number = self.google.opened(self.connection)
 
     def finish(self) -> None:
-        """Count it out."""
+        """Count it out, once it is closed."""
         try:
             super().finish()
         finally:
+            self.connection.close()
             self.google.closed(self.number)
 
     def log_message(self, *_: Any) -> None:

@@ -86,7 +86,7 @@ def canonical(value: Any, *, method: str = "generateContent") -> JsonObject:
         raise bad_request(violations)
     try:
         json_format.ParseDict(_for_protobuf(request, message.DESCRIPTOR), message, ignore_unknown_fields=False)
-    except json_format.ParseError as error:
+    except (json_format.ParseError, OverflowError) as error:
         raise Refusal(f"Invalid JSON payload received. {error}") from error
     return request
 
