@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from agproxy.errors import UpstreamCut
 from agproxy.upstreams.gemini_errors import decode_error, is_about_signature, schema_fault
 from agproxy.upstreams.gemini_reply import decode_stream
 from agproxy.upstreams.gemini_request import EncodedRequest, encode_request
@@ -43,13 +44,22 @@ def headers(api_key: str) -> dict[str, str]:
 
 
 def decode_models(page: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-    """The names of the models on one page that can chat, and the token of the next page (empty on the last)."""
+    """The names of the models on one page that can chat, and the token of the next page (empty on the last).
+
+    :raises UpstreamCut: when it is no such page.
+    """
+    models = page.get("models") or []
+    if not isinstance(models, list):
+        raise UpstreamCut("Gemini's list of models is no list")
     names = tuple(
         str(model["name"]).removeprefix("models/")
-        for model in page.get("models") or ()
-        if isinstance(model, dict)
-        and model.get("name")
-        and "generateContent" in (model.get("supportedGenerationMethods") or ())
+        for model in models
+        if isinstance(model, dict) and model.get("name") and "generateContent" in _methods(model)
     )
     token = page.get("nextPageToken")
     return names, token if isinstance(token, str) else ""
+
+
+def _methods(model: Mapping[str, Any]) -> list[Any]:
+    methods = model.get("supportedGenerationMethods")
+    return methods if isinstance(methods, list) else []

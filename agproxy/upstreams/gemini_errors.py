@@ -12,8 +12,10 @@ from typing import Any
 from agproxy.errors import BadRequest, UpstreamRefusal, redact
 from agproxy.jsonwire import decode_json
 
+_MAX_DELAY_S = 48 * 3600.0  # no quota of Google's lasts longer than a day
+
 # protobuf's "34.07s", and Go's "900ms" and "19h34m29.8s", in which the words of daily quotas come.
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([0-9.]+)\s*(ms|s)\b)?", re.IGNORECASE)
+_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:([0-9.]{1,30})\s*(ms|s)\b)?", re.IGNORECASE)
 _RETRY_IN_WORDS = re.compile(r"retry in (?=\d)" + _DURATION.pattern, re.IGNORECASE)
 
 
@@ -45,7 +47,7 @@ def refusal(status: int, value: object) -> UpstreamRefusal:
     if status < 400:
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
     message = redact(str(holder.get("message") or f"HTTP {status}"))
-    details = [detail for detail in holder.get("details") or () if isinstance(detail, dict)]
+    details = _objects(holder.get("details"))
     reason = holder.get("status")
     return UpstreamRefusal(
         message,
@@ -55,8 +57,8 @@ def refusal(status: int, value: object) -> UpstreamRefusal:
         quota_ids=tuple(
             str(violation["quotaId"])
             for detail in details
-            for violation in detail.get("violations") or ()
-            if isinstance(violation, dict) and violation.get("quotaId")
+            for violation in _objects(detail.get("violations"))
+            if violation.get("quotaId")
         ),
         retry_after_s=_delay(details, message),
     )
@@ -65,12 +67,17 @@ def refusal(status: int, value: object) -> UpstreamRefusal:
 def _delay(details: list[dict[str, Any]], message: str) -> float | None:
     """``RetryInfo.retryDelay``, the older ``quotaResetDelay`` of an ErrorInfo, or the message's own words."""
     hints = [detail.get("retryDelay") for detail in details]
-    hints += [(detail.get("metadata") or {}).get("quotaResetDelay") for detail in details]
+    hints += [each.get("quotaResetDelay") for detail in details for each in _objects([detail.get("metadata")])]
     for hint in hints:
         if isinstance(hint, str) and (match := _DURATION.fullmatch(hint.strip())):
             return _seconds(match)
     match = _RETRY_IN_WORDS.search(message)
     return _seconds(match) if match else None
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """The objects in what should be a list of them."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _seconds(match: re.Match[str]) -> float | None:
@@ -80,20 +87,19 @@ def _seconds(match: re.Match[str]) -> float | None:
     except ValueError:
         return None
     seconds = 3600.0 * int(hours or 0) + 60.0 * int(minutes or 0) + (rest / 1000 if unit in ("ms", "MS") else rest)
-    return seconds if any(match.groups()) else None
+    return min(seconds, _MAX_DELAY_S) if any(match.groups()) else None
 
 
 def _retry_after(value: str, now: float) -> float | None:
     """RFC 9110, section 10.2.3: seconds or a date."""
+    value = value.strip()
     if not value:
         return None
+    if value.isdecimal():
+        return min(float(value[:12]), _MAX_DELAY_S)
     try:
-        return (
-            max(0.0, float(value))
-            if value.strip().isdigit()
-            else max(0.0, parsedate_to_datetime(value).timestamp() - now)
-        )
-    except ValueError:
+        return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), _MAX_DELAY_S)
+    except (ValueError, OverflowError):
         return None
 
 
