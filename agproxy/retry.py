@@ -22,6 +22,7 @@ Scope = Literal["nothing", "quota", "model", "account"]
 
 MAX_COOLDOWN_S = 3600.0  # what a hint may ask for; only PerDay lasts longer
 FIRST_COOLDOWN_S = 5.0
+_MIN_HINT_S = 0.1  # "retry in 0s" has just not worked
 OTHER_403_S = 60.0
 _BACKOFF_S = 0.4  # doubles with each; 3 attempts back off for about a second in all
 
@@ -56,6 +57,7 @@ _CREDENTIAL_IN_403 = re.compile(
     re.IGNORECASE,
 )
 _FILE_IN_403 = re.compile(r"\bfiles?[ /]|cached ?content", re.IGNORECASE)
+_CLIENTS_FAULT = (400, 413, 415, 422)
 _DAILY = re.compile(r"per_?day|daily", re.IGNORECASE)
 _NO_QUOTA = re.compile(r"\blimit: 0\b")
 
@@ -86,6 +88,7 @@ class History:
     same_account: int = 0  # failures of the account in use that call for one more try with it
     transient: int = 0
     unusable: int = 0
+    silent: int = 0
 
 
 def decide(error: UpstreamError, history: History, *, mendable: bool) -> Verdict:
@@ -98,10 +101,11 @@ def decide(error: UpstreamError, history: History, *, mendable: bool) -> Verdict
     if isinstance(error, UnusableAnswer | UpstreamCut):
         history.unusable += 1
         out_of_tokens = isinstance(error, UnusableAnswer) and error.finish_reason == "MAX_TOKENS"
-        return Verdict("give_up" if out_of_tokens or history.unusable > 1 else "same")
+        return Verdict("give_up" if out_of_tokens or history.unusable > 1 else _same_once(history))
     if isinstance(error, UpstreamUnreachable):
-        return _once_more(history)
-    return Verdict("next")  # silence
+        return Verdict(_same_once(history), backoff_s=_backoff(history))
+    history.silent += 1  # minutes have gone by; clients have no patience for a third time
+    return Verdict("give_up" if history.silent > 1 else "next")
 
 
 def _decide_refusal(error: UpstreamRefusal, history: History, *, mendable: bool) -> Verdict:
@@ -119,7 +123,7 @@ def _decide_refusal(error: UpstreamRefusal, history: History, *, mendable: bool)
     if status in (429, 503, 504, 529):
         return Verdict("next", backoff_s=_backoff(history))
     if status >= 500:
-        return _once_more(history)
+        return Verdict(_same_once(history), backoff_s=_backoff(history))
     return Verdict("give_up")
 
 
@@ -130,12 +134,14 @@ def _quota(error: UpstreamRefusal) -> Verdict:
     if _NO_QUOTA.search(error.message):
         return Verdict("next", "quota", MAX_COOLDOWN_S)
     hint = error.retry_after_s
-    return Verdict("next", "quota", None if hint is None else min(hint, MAX_COOLDOWN_S))
+    useless = hint is None or hint < _MIN_HINT_S
+    return Verdict("next", "quota", None if useless else min(hint or 0.0, MAX_COOLDOWN_S))
 
 
-def _once_more(history: History) -> Verdict:
+def _same_once(history: History) -> Action:
+    """The same account gets one more try, whatever failed; then it is another's turn."""
     history.same_account += 1
-    return Verdict("same" if history.same_account == 1 else "next", backoff_s=_backoff(history))
+    return "same" if history.same_account == 1 else "next"
 
 
 def _backoff(history: History) -> float:
@@ -175,7 +181,7 @@ def client_error(error: UpstreamError) -> GatewayError:
             return BadRequest(error.message, code="upstream_refused_file")
         return UpstreamError(
             "the model service refused the credentials of agproxy's pool (not your key; the operator of agproxy can"
-            f" see which with 'agproxy check'): {error.message}",
+            f" see which in its log): {error.message}",
             code="upstream_credentials",
         )
     if error.status == 404:
@@ -184,6 +190,8 @@ def client_error(error: UpstreamError) -> GatewayError:
     elif error.status in (429, 499):
         error.status = 429
         error.code = "rate_limit_exceeded"
-    elif error.status < 500:
+    elif error.status in _CLIENTS_FAULT:
         error.code = (error.reason or "upstream_error").lower()
+    elif error.status < 500:  # of a proxy in between, say; nothing that the client could mend
+        return UpstreamError(f"the model service answered HTTP {error.status}: {error.message}")
     return error

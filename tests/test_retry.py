@@ -92,8 +92,11 @@ class TestQuota:
         error = UpstreamRefusal("x", status=429, quota_ids=("PerMinute", quota_id), retry_after_s=2.0)
         assert decided(error) == Verdict("next", "quota", until_midnight=True)
 
-    @pytest.mark.parametrize(("hint", "cooldown_s"), [(0.0, 0.0), (3599.0, 3599.0), (3600.1, 3600.0), (1e9, 3600.0)])
-    def test_hint_is_capped_at_an_hour(self, hint: float, cooldown_s: float) -> None:
+    @pytest.mark.parametrize(
+        ("hint", "cooldown_s"),
+        [(0.0, None), (0.05, None), (0.9, 0.9), (3599.0, 3599.0), (3600.1, 3600.0), (1e9, 3600.0)],
+    )
+    def test_hint_is_capped_at_an_hour(self, hint: float, cooldown_s: float | None) -> None:
         assert decided(UpstreamRefusal("x", status=429, retry_after_s=hint)).cooldown_s == cooldown_s
 
     @pytest.mark.parametrize("words", ["limit: 0", "limit: 0, model: m", "limit: 0\nPlease retry in 12s."])
