@@ -52,6 +52,9 @@ class Pool:
         self._used = used
         self._sequence = itertools.count(max(used.values(), default=0) + 1)
         self._lock = threading.Lock()
+        for account in accounts:
+            if account.problem:
+                log.warning("account is out account=%s reason=%s", account.name, account.problem)
         self._fingerprints = {account.name: fingerprint(account.api_key or account.name) for account in accounts}
         # By key, so that a section that leaves the project out shares it with one that names it for the same key.
         self._projects = {self._fingerprints[account.name]: account.project for account in accounts if account.project}
@@ -93,9 +96,8 @@ class Pool:
         return min((rest for rest in rests if rest), key=lambda rest: rest.until, default=self._nobody())
 
     def _nobody(self) -> Rest:
-        problems = [account.problem for account in self._all if account.problem]
-        if problems:
-            return Rest(math.inf, f"no account of the pool has a usable key ({problems[0]})", 502)
+        if any(account.problem for account in self._all):  # which may tell paths: not for clients
+            return Rest(math.inf, "no account of the pool has a usable key; 'agproxy check' and the log say why", 502)
         return Rest(math.inf, "all accounts of the pool are disabled", 503)
 
     def _taken(self, account: Account) -> Account:

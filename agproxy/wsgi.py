@@ -3,5 +3,6 @@
 from agproxy import log
 from agproxy.app import create_app
 
+log.configure("info")  # until the configuration says otherwise
 app = create_app()
 log.configure(app.log_level)

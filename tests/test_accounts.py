@@ -405,7 +405,7 @@ class TestNobody:
         world = World(account("a", problem="api_key: the variable X is not set"), account("b", enabled=False))
         rest = world.wait()
         assert (rest.until, rest.status) == (math.inf, 502)
-        assert rest.reason == "no account of the pool has a usable key (api_key: the variable X is not set)"
+        assert rest.reason == "no account of the pool has a usable key; 'agproxy check' and the log say why"
 
     def test_all_disabled(self) -> None:
         assert World(account("a", enabled=False)).wait() == Rest(math.inf, "all accounts of the pool are disabled", 503)

@@ -120,4 +120,6 @@ def test_the_environment_variable_makes_an_account(serve: Serve) -> None:
     agproxy = serve(ini="[account:broken]\napi_key = env:NO_SUCH_VARIABLE_HERE\n")
     response = agproxy.chat()
     assert response.status_code == 502
-    assert "NO_SUCH_VARIABLE_HERE" in response.json()["error"]["message"]
+    assert "agproxy check" in response.json()["error"]["message"]
+    assert "NO_SUCH_VARIABLE_HERE" not in response.text
+    assert "NO_SUCH_VARIABLE_HERE" in agproxy.log()
