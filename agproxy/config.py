@@ -10,6 +10,7 @@ import re
 import stat
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ GEMINI_URL = "https://generativelanguage.googleapis.com"
 KEY_PAGE = "https://aistudio.google.com/apikey"
 FILE_NAME = "agproxy.ini"
 SYSTEM_PATH = Path("/etc/agproxy", FILE_NAME)
+_SETTLED_NS = 2 * 10**9
 CHECK_INTERVAL_S = 1.0  # how often a Watcher looks at the file
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - listened on only when the operator lets the local network in
@@ -46,6 +48,10 @@ class Stamp(NamedTuple):
     @classmethod
     def of(cls, state: os.stat_result) -> "Stamp":
         return cls(state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
+
+    def is_settled(self, now_ns: int) -> bool:
+        """Whether the file has been left alone for some time, so that nobody is in the middle of writing it."""
+        return now_ns - max(self.mtime_ns, self.ctime_ns) > _SETTLED_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +192,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 class Watcher:
     """Gives the configuration in force, and reads the file again when it has changed.
 
-    A file that is being written can be read half and still be valid: a change is taken only when two checks in a
-    row, and one after reading, saw the same state of the file.
+    A file that is being written can be read half and still be valid: a change is taken only when it is some seconds
+    old, or two checks in a row saw the same state of the file, and another one after reading.
     """
 
     def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
@@ -224,7 +230,7 @@ class Watcher:
         self._gone = False
         if seen in (self._config.stamp, self._refused):
             return
-        if seen != before:
+        if seen != before and not seen.is_settled(time.time_ns()):
             self._pending = seen
             return
         try:
