@@ -54,7 +54,7 @@ def parse(content: bytes) -> dict[str, Section]:
     :raises IniError: the file is not UTF-8, not made of sections and options, or one of them comes twice.
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise IniError("not UTF-8; save the file in that encoding", line) from None
