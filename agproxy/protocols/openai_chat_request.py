@@ -267,8 +267,12 @@ def _content(message: Body, path: str, kinds: tuple[str, ...], ignored: list[str
     parts: list[TextPart | AttachmentPart] = []
     for position, value in enumerate(content):
         where = f"{path}.content[{position}]"
+        if isinstance(value, str):
+            value = {"type": "text", "text": value}
         part = fields.mapping(value, where)
         kind = part.get("type")
+        if kind in ("input_text", "output_text"):  # as in Responses
+            kind = "text"
         if kind not in kinds:
             raise BadRequest(
                 f"{where}.type must be one of {', '.join(kinds)} here, not {shown(kind)}", param=f"{where}.type"
@@ -316,7 +320,8 @@ def _tools(body: Body, ignored: list[str]) -> tuple[Tool, ...]:
         if kind not in ("function", "custom"):
             ignored.append(path)  # a hosted tool that only OpenAI runs
             continue
-        declared = fields.mapping(holder.get(kind), f"{path}.{kind}")
+        flat = kind not in holder and "name" in holder  # as in Responses, which some clients send here too
+        declared = holder if flat else fields.mapping(holder.get(kind), f"{path}.{kind}")
         if declared.get("strict"):
             ignored.append("tools[].function.strict")  # Gemini follows schemas, but does not promise to
         tool = _tool(kind, declared, f"{path}.{kind}.")
@@ -366,8 +371,12 @@ def _decoded_choice(value: object) -> ToolChoice:
     match value:
         case "auto" | "none" | "required":
             return ToolChoice(value)
-        case "any":  # Mistral's and Anthropic's word
+        case "any" | {"type": "any" | "required"}:  # Mistral's and Anthropic's words
             return ToolChoice("required")
+        case {"type": "auto" | "none" as mode}:
+            return ToolChoice(mode)
+        case {"type": "function" | "custom" | "tool", "name": str(name)}:
+            return ToolChoice("required", (name,))
         case {"type": "function", "function": {"name": str(name)}} | {"type": "custom", "custom": {"name": str(name)}}:
             return ToolChoice("required", (name,))
         case {"type": "allowed_tools", "allowed_tools": {"mode": "auto" | "required" as mode, "tools": [*entries]}}:

@@ -523,7 +523,7 @@ BAD_MESSAGES: list[tuple[Json, str]] = [
     ({"role": "user", "content": None}, "messages[0].content"),
     ({"role": "tool", "tool_call_id": "a", "content": 5}, "messages[0].content"),
     ({"role": "function", "name": "a", "content": {}}, "messages[0].content"),
-    *(({"role": "user", "content": [value]}, "messages[0].content[0]") for value in each(None, "x", 5, [])),
+    *(({"role": "user", "content": [value]}, "messages[0].content[0]") for value in each(None, 5, [])),
     *(
         ({"role": "user", "content": [{"type": value}]}, "messages[0].content[0].type")
         for value in each(None, "", 5, [])
@@ -602,7 +602,7 @@ BAD_OPTIONS: list[tuple[Json, str]] = [
     *(({"tools": value}, "tools") for value in each(5, "x", {}, LOOK, True)),
     *(({"tools": [value]}, "tools[0]") for value in each(None, 5, "look", [])),
     *(({"tools": [value]}, "tools[0].function") for value in each({}, {"type": "function"}, {"function": "look"})),
-    ({"tools": [{"type": "function", "name": "look"}]}, "tools[0].function"),
+    ({"tools": [{"type": "function", "name": 5}]}, "tools[0].function.name"),
     *(
         ({"tools": [LOOK, {"type": "function", "function": value}]}, "tools[1].function.name")
         for value in each({}, {"name": None}, {"name": ""}, {"name": 5}, {"name": ["look"]})
@@ -613,7 +613,7 @@ BAD_OPTIONS: list[tuple[Json, str]] = [
     *(
         ({"tools": [LOOK], "tool_choice": value}, "tool_choice")
         for value in each(
-            *("must", "", 5, True, [], {}, ["auto"], {"type": "function"}, {"type": "function", "name": "look"}),
+            *("must", "", 5, True, [], {}, ["auto"], {"type": "function"}, {"type": "function", "name": "other"}),
             *({"type": "function", "function": {"name": 5}}, {"type": "function", "function": {"name": "other"}}),
             *({"type": "custom", "custom": {"name": "other"}}, {"type": "web_search"}),
             *(allowed("auto", {"type": "function"}), allowed("auto", "look"), allowed("never", LOOK)),
