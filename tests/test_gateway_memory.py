@@ -220,29 +220,29 @@ class TestListedModels:
     def test_are_those_of_all_accounts_once(self) -> None:
         world = World(accounts="ab")
         world.transport.lists = {"a": [models_page("x", "y")], "b": [models_page("y", "z")]}
-        assert world.gateway.listed_models() == ("x", "y", "z")
+        assert world.gateway.catalog.listed() == ("x", "y", "z")
         a, b = world.gateway.pool.accounts
-        assert [world.gateway.lists(a, "z"), world.gateway.lists(b, "z")] == [False, True]
+        assert [world.gateway.catalog.holds(a, "z"), world.gateway.catalog.holds(b, "z")] == [False, True]
 
     def test_all_pages_are_read(self) -> None:
         world = World(accounts="a")
         world.transport.lists = {"a": [models_page("x", token="t 1"), models_page("y")]}
-        assert world.gateway.listed_models() == ("x", "y")
+        assert world.gateway.catalog.listed() == ("x", "y")
         assert world.transport.urls[1].endswith("&pageToken=t%201")
 
     def test_pages_are_bounded(self) -> None:
         world = World(accounts="a")
         world.transport.lists = {"a": [models_page(f"m{number}", token="more") for number in range(99)]}
-        assert len(world.gateway.listed_models()) == 10
+        assert len(world.gateway.catalog.listed()) == 10
 
     def test_are_kept_for_an_hour(self) -> None:
         world = World(accounts="a")
         world.transport.lists = {"a": [models_page("x"), models_page("y")]}
-        assert world.gateway.listed_models() == ("x",)
+        assert world.gateway.catalog.listed() == ("x",)
         world.now += 3599
-        assert world.gateway.listed_models() == ("x",)
+        assert world.gateway.catalog.listed() == ("x",)
         world.now += 2
-        assert world.gateway.listed_models() == ("y",)
+        assert world.gateway.catalog.listed() == ("y",)
 
     @pytest.mark.parametrize(
         "failure",
@@ -254,14 +254,14 @@ class TestListedModels:
     ) -> None:
         world = World(accounts="ab")
         world.transport.lists = {"a": [failure(), models_page("x")], "b": [models_page("y")]}
-        assert world.gateway.listed_models() == ("y",)
-        assert world.gateway.listed_models() == ("y",)
+        assert world.gateway.catalog.listed() == ("y",)
+        assert world.gateway.catalog.listed() == ("y",)
         assert len(caplog.records) == 1
         world.now += 61
-        assert world.gateway.listed_models() == ("x", "y")
+        assert world.gateway.catalog.listed() == ("x", "y")
 
     def test_demo_lists_its_own(self) -> None:
-        assert "gemini-flash-latest" in World(accounts=(Account("demo", type="demo"),)).gateway.listed_models()
+        assert "gemini-flash-latest" in World(accounts=(Account("demo", type="demo"),)).gateway.catalog.listed()
 
     def test_resolve_asks_for_them_last(self) -> None:
         world = World(accounts="a")

@@ -18,7 +18,7 @@ _CREATED = 1701820800
 
 def list_models(gateway: Gateway, request: Request) -> Response:
     """What upstream lists, the names in ``[models]``, and the best known names that agproxy maps itself."""
-    names: dict[str, str] = dict.fromkeys(gateway.listed_models(), "google")
+    names: dict[str, str] = dict.fromkeys(gateway.catalog.listed(), "google")
     for name, _ in gateway.config.models:
         if "*" not in name:
             names.setdefault(name, "agproxy")

@@ -1,0 +1,83 @@
+"""The models that the pool's accounts list, each account's list kept for an hour."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from agproxy.accounts import Pool
+from agproxy.config import Account
+from agproxy.errors import GatewayError, redact
+from agproxy.jsonwire import decode_object
+from agproxy.store import Store
+from agproxy.transport import Transport
+from agproxy.upstreams import UPSTREAMS
+
+log = logging.getLogger(__name__)
+
+_TTL_S = 3600.0
+_RETRY_S = 60.0  # how long an account that cannot be asked is left alone
+_TIMEOUT_S = 10.0
+_MAX_PAGES = 10
+
+
+class Catalog:
+    """Lists of models, by account.
+
+    :param clock: gives Unix seconds.
+    """
+
+    def __init__(self, pool: Pool, *, store: Store, transport: Transport, clock: Callable[[], float]) -> None:
+        self._pool = pool
+        self._store = store
+        self._transport = transport
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def listed(self) -> tuple[str, ...]:
+        """The names that any account lists; those of an account that cannot be asked are left out."""
+        with self._lock:  # whoever comes meanwhile waits for the same lists
+            unknown = {
+                self._pool.fingerprint(account): account
+                for account in self._pool.accounts
+                if self._kept(account) is None
+            }
+            threads = [threading.Thread(target=self._fetch, args=(account,)) for account in unknown.values()]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        return tuple(dict.fromkeys(name for account in self._pool.accounts for name in self._kept(account) or ()))
+
+    def holds(self, account: Account, model: str) -> bool:
+        """Whether the list of the account that was last fetched, if any, holds ``model``."""
+        return model in (self._kept(account) or ())
+
+    def _kept(self, account: Account) -> tuple[str, ...] | None:
+        names = self._store.get(f"models:{self._pool.fingerprint(account)}")
+        return None if names is None else tuple(names)
+
+    def _fetch(self, account: Account) -> None:
+        try:
+            names, ttl_s = self._fetched(account), _TTL_S
+        except GatewayError as error:
+            words = redact(" ".join(error.message.split()), [account.api_key])[:300]
+            log.warning("cannot list models account=%s error=%s", account.name, words)
+            names, ttl_s = (), _RETRY_S
+        self._store.put(f"models:{self._pool.fingerprint(account)}", names, ttl_s=ttl_s)
+
+    def _fetched(self, account: Account) -> tuple[str, ...]:
+        upstream = UPSTREAMS[account.type]
+        if hasattr(upstream, "MODELS"):
+            return tuple(upstream.MODELS)
+        names: tuple[str, ...] = ()
+        token = ""
+        for _ in range(_MAX_PAGES):
+            url = upstream.models_endpoint(account.base_url, token)
+            answer = self._transport.get(url, upstream.headers(account.api_key), timeout_s=_TIMEOUT_S)
+            if answer.status != 200:
+                raise upstream.decode_error(answer.status, answer.headers, answer.error_body(), now=self._clock())
+            page, token = upstream.decode_models(decode_object(b"".join(answer.chunks())))
+            names += page
+            if not token:
+                break
+        return names
