@@ -11,6 +11,7 @@ from typing import Any
 
 from agproxy import retry, routing, sse
 from agproxy.accounts import Pool, Rest
+from agproxy.catalog import Catalog
 from agproxy.chat import (
     ChatRequest,
     Event,
@@ -22,6 +23,7 @@ from agproxy.chat import (
     ReasoningDelta,
     TextDelta,
     TextPart,
+    Tool,
     ToolCallPart,
     ToolCallStart,
 )
@@ -34,7 +36,7 @@ from agproxy.errors import (
     UpstreamRefusal,
     redact,
 )
-from agproxy.jsonwire import decode_object
+from agproxy.jsonwire import encode_json
 from agproxy.store import Store
 from agproxy.transport import Answer, Cancel, Playback, Transport
 from agproxy.upstreams import UPSTREAMS
@@ -43,11 +45,8 @@ log = logging.getLogger(__name__)
 
 _SIGNATURE_TTL_S = 24 * 3600.0
 _SCHEMA_TTL_S = 7 * 24 * 3600.0
-_MODELS_TTL_S = 3600.0
-_MODELS_RETRY_S = 60.0
-_MODELS_TIMEOUT_S = 10.0
 _MAX_REPAIRS = 4
-_MAX_PAGES = 10
+_AFTER_FINISH_S = 2.0  # how long the end of an answer that is whole may take
 
 
 class Gateway:
@@ -75,51 +74,11 @@ class Gateway:
         self.new_id = new_id
         self.used = used
         self.pool = Pool(config.accounts, config.scheduling, store, used)
+        self.catalog = Catalog(self.pool, store=store, transport=transport, clock=clock)
 
     def resolve(self, model: str) -> routing.Resolution:
         """The physical model for the name that a client sent; see :func:`agproxy.routing.resolve`."""
-        return routing.resolve(model, rules=self.config.models, listed=self.listed_models)
-
-    def listed_models(self) -> tuple[str, ...]:
-        """The models that the pool's accounts list, each account's list kept for an hour."""
-        names: dict[str, None] = {}
-        for account in self.pool.accounts:
-            names |= dict.fromkeys(self._listed_by(account))
-        return tuple(names)
-
-    def _listed_by(self, account: Account) -> tuple[str, ...]:
-        key = f"models:{self.pool.fingerprint(account)}"
-        names = self.store.get(key)
-        if names is None:
-            try:
-                names = self._fetch_models(account)
-                ttl_s = _MODELS_TTL_S
-            except GatewayError as error:
-                log.warning("cannot list models account=%s error=%s", account.name, _shown(error, account))
-                names, ttl_s = (), _MODELS_RETRY_S
-            self.store.put(key, names, ttl_s=ttl_s)
-        return tuple(names)
-
-    def _fetch_models(self, account: Account) -> tuple[str, ...]:
-        upstream = UPSTREAMS[account.type]
-        if hasattr(upstream, "MODELS"):
-            return tuple(upstream.MODELS)
-        names: tuple[str, ...] = ()
-        token = ""
-        for _ in range(_MAX_PAGES):
-            url = upstream.models_endpoint(account.base_url, token)
-            answer = self.transport.get(url, upstream.headers(account.api_key), timeout_s=_MODELS_TIMEOUT_S)
-            if answer.status != 200:
-                raise upstream.decode_error(answer.status, answer.headers, answer.error_body(), now=self.clock())
-            page, token = upstream.decode_models(decode_object(b"".join(answer.chunks())))
-            names += page
-            if not token:
-                break
-        return names
-
-    def lists(self, account: Account, model: str) -> bool:
-        """Whether the list of the account's models that was last fetched, if any, holds ``model``."""
-        return model in (self.store.get(f"models:{self.pool.fingerprint(account)}") or ())
+        return routing.resolve(model, rules=self.config.models, listed=self.catalog.listed)
 
 
 class Call:
@@ -145,6 +104,11 @@ class Call:
         self._repairs = 0
         self._dropped = _dropped_keywords(chat, gateway.store)
         self._encoded: dict[Any, Any] = {}  # by what encoded it: rotation sends the same bytes again
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """What Gemini refused of the tools' schemas and was left out."""
+        return tuple(f"{name}.parameters.{word}" for name, words in self._dropped.items() for word in sorted(words))
 
     def check(self) -> None:
         """Encode the request, before any account is asked for.
@@ -185,11 +149,16 @@ class Call:
             if answer.status != 200:
                 now = self._gateway.clock()
                 raise upstream.decode_error(answer.status, answer.headers, answer.error_body(), now=now)
+            if not self._chat.stream:  # the headers come with the answer, so nothing is left to be waited for
+                answer.set_timeout(self._gateway.config.upstream.silence_timeout_s)
             chunks = answer.chunks(before_read)
             payloads = sse.decode(chunks) if self._chat.stream else _whole(chunks)
             held: list[Event] = []
             for event in upstream.decode_stream(
-                payloads, original_names=encoded.original_names, new_id=lambda: f"call_{self._gateway.new_id()}"
+                payloads,
+                original_names=encoded.original_names,
+                new_id=lambda: f"call_{self._gateway.new_id()}",
+                on_finished=lambda: answer.set_timeout(_AFTER_FINISH_S),
             ):
                 if isinstance(event, ToolCallStart) and event.provider_metadata:
                     kept = {"name": event.name, "metadata": event.provider_metadata}
@@ -256,7 +225,7 @@ class Call:
         self._tried.add(account.name)
         if verdict.action == "elsewhere":
             for other in self._gateway.pool.accounts:
-                if other.name not in self._tried and self._gateway.lists(other, self._model):
+                if other.name not in self._tried and self._gateway.catalog.holds(other, self._model):
                     return other
             raise self._final(error) from error
         self._history.same_account = 0
@@ -326,7 +295,8 @@ class Call:
         index, keyword = upstream.schema_fault(error)
         name = self._chat.tools[index].name
         self._dropped = {**self._dropped, name: self._dropped.get(name, frozenset()) | {keyword}}
-        self._gateway.store.put(f"schema:{name}", sorted(self._dropped[name]), ttl_s=_SCHEMA_TTL_S)
+        kept = sorted(self._dropped[name])
+        self._gateway.store.put(f"schema:{_tool_hash(self._chat.tools[index])}", kept, ttl_s=_SCHEMA_TTL_S)
         self._gateway.store.put("schemas:faulty", True, ttl_s=_SCHEMA_TTL_S)
 
 
@@ -375,11 +345,16 @@ def _with_signatures(chat: ChatRequest, store: Store) -> ChatRequest:
     return replace(chat, messages=messages)
 
 
+def _tool_hash(tool: Tool) -> str:
+    """What tells one tool from another of the same name."""
+    return hashlib.blake2b(encode_json([tool.name, tool.parameters]), digest_size=16).hexdigest()
+
+
 def _dropped_keywords(chat: ChatRequest, store: Store) -> dict[str, frozenset[str]]:
     """The schema keywords that Gemini has refused for these tools before."""
     if not chat.tools or not store.get("schemas:faulty"):
         return {}
-    kept = {tool.name: store.get(f"schema:{tool.name}") for tool in chat.tools}
+    kept = {tool.name: store.get(f"schema:{_tool_hash(tool)}") for tool in chat.tools}
     return {name: frozenset(keywords) for name, keywords in kept.items() if keywords}
 
 

@@ -76,7 +76,7 @@ class TestSuccess:
     def test_silence_after_the_first_event_has_its_own_timeout(self) -> None:
         world = World(said(), silence_timeout_s=77.0)
         world.events()
-        assert world.transport.given[0].timeouts == [77.0]
+        assert world.transport.given[0].timeouts == [77.0, 2.0]
 
     def test_demo_answers_without_a_transport(self) -> None:
         world = World(accounts=(Account("demo", type="demo"),))
@@ -225,14 +225,14 @@ class TestMissingModel:
     def test_is_looked_for_where_it_is_listed(self) -> None:
         world = World(refused(404, "not found"), said())
         world.transport.lists = {"a": [models_page("other")], "b": [models_page("other")], "c": [models_page(MODEL)]}
-        world.gateway.listed_models()
+        world.gateway.catalog.listed()
         assert world.events() == GREETING
         assert world.tried == "ac"
 
     def test_is_looked_for_once_only(self) -> None:
         world = World(refused(404, "not found"), refused(404, "really not"))
         world.transport.lists = {name: [models_page(MODEL)] for name in "abc"}
-        world.gateway.listed_models()
+        world.gateway.catalog.listed()
         world.answer(refused(404, "not at all"))
         assert world.failure().message == "not at all"
         assert world.tried == "abc"
@@ -443,7 +443,8 @@ class TestNobody:
     def test_no_usable_key(self) -> None:
         error = World(accounts=(Account("a", problem="api_key: GEMINI_API_KEY is not set"),)).failure()
         assert (error.status, error.retry_after_s) == (502, None)
-        assert "GEMINI_API_KEY is not set" in error.message
+        assert "agproxy check" in error.message
+        assert "GEMINI_API_KEY" not in error.message
 
     def test_all_disabled(self) -> None:
         assert World(accounts=(Account("a", enabled=False),)).failure().status == 503

@@ -70,6 +70,7 @@ def _answered(request: Request) -> None:
     request.first_event_s = time.monotonic() - request.started
     if request.call is not None and request.call.account is not None:
         request.account = request.call.account.email or request.call.account.name
+        request.ignored += request.call.ignored
 
 
 def _timed(events: Iterable[Event], request: Request) -> Iterator[Event]:

@@ -43,13 +43,18 @@ _BROKEN = frozenset(
 
 
 def decode_stream(
-    payloads: Iterable[bytes], *, original_names: Mapping[str, str], new_id: Callable[[], str]
+    payloads: Iterable[bytes],
+    *,
+    original_names: Mapping[str, str],
+    new_id: Callable[[], str],
+    on_finished: Callable[[], None] = lambda: None,
 ) -> Iterator[Event]:
     """Yield the events of one answer, the last of them ``Finish``.
 
     :param payloads: the JSON text of each ``GenerateContentResponse``; one that was not streamed is a single payload.
     :param original_names: tool names by the names Gemini knows them by.
     :param new_id: makes an id for a call that came without one, as those of Gemini 2.5 do.
+    :param on_finished: called once the ``finishReason`` has come, after which only a last count of tokens may follow.
     :raises UpstreamCut: when the answer ends before its ``finishReason``, or holds what is no JSON.
     :raises UnusableAnswer: at the end, when there is nothing in it.
     :raises UpstreamRefusal: when an error object stands in its place.
@@ -58,6 +63,8 @@ def decode_stream(
     try:
         for payload in payloads:
             yield from answer.read(_response(payload))
+            if answer.finished:
+                on_finished()
     except UpstreamError:
         if not answer.finished:  # what goes wrong after the end is of no interest
             raise
@@ -73,6 +80,7 @@ class _Answer:
         self._reason = self._blocked = self._message = ""
         self._usage = Usage()
         self._calls = 0
+        self._ids: set[str] = set()
         self._said = False
 
     @property
@@ -109,11 +117,13 @@ class _Answer:
         name, arguments = _text(call, "name"), call.get("args") or {}
         if not name or not isinstance(arguments, dict):
             raise ValueError("a call without a name, or whose arguments are no object")
+        call_id = _text(call, "id")
+        if not call_id or call_id in self._ids:
+            call_id = self._new_id()
+        self._ids.add(call_id)
         index = self._calls
         self._calls += 1
-        start = ToolCallStart(
-            index, _text(call, "id") or self._new_id(), self._original_names.get(name, name), _metadata(part)
-        )
+        start = ToolCallStart(index, call_id, self._original_names.get(name, name), _metadata(part))
         return start, ToolCallDelta(index, json.dumps(arguments, ensure_ascii=False, separators=(",", ":")))
 
     def finish(self) -> Finish:

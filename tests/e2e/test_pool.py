@@ -10,6 +10,8 @@ from tests.fake_google import (
     FakeGoogle,
     api_key_invalid,
     calls,
+    cut,
+    empty,
     error,
     hang_up,
     internal,
@@ -216,3 +218,60 @@ def test_a_refused_schema_keyword_is_left_out_and_remembered(serve: Serve, googl
     ]
     assert ["format" in schema for schema in schemas] == [True, False, False]
     assert "attempts=2" not in agproxy.log()
+
+
+def test_one_account_is_asked_twice_at_most_in_a_row_whatever_fails(serve: Serve, google: FakeGoogle) -> None:
+    google.enqueue(empty(), internal(), text("Saved"))
+    assert "Saved" in serve("a", "b").chat().text
+    assert keys(google) == ["a", "a", "b"]
+
+
+def test_a_silent_answer_ends_after_the_silence_timeout(serve: Serve, google: FakeGoogle) -> None:
+    google.default = cut(text("Hello"), mid_event=True, how="silence")
+    agproxy = serve("a", ini="[upstream]\nsilence_timeout_s = 1\nfirst_event_timeout_s = 60\n")
+    began = time.monotonic()
+    assert agproxy.chat().status_code == 504
+    assert time.monotonic() - began < 20
+
+
+def test_silence_after_the_finish_does_not_hold_the_answer_back(serve: Serve, google: FakeGoogle) -> None:
+    google.enqueue(cut(text("Hello"), after_events=1, how="silence"))
+    began = time.monotonic()
+    assert serve("a").chat(stream=True).text.endswith("data: [DONE]\n\n")
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        error(503, headers=(("Retry-After", "9" * 400),)),
+        error(503, headers=(("Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"),)),
+        error(429, details=[{"retryDelay": "9" * 5000 + "h1s"}, {"metadata": "x"}, {"violations": 3}, 5]),  # type: ignore[list-item]
+        error(407),
+        error(418),
+    ],
+)
+def test_odd_errors_stay_upstreams(serve: Serve, google: FakeGoogle, failure: Any) -> None:
+    google.default = failure
+    response = serve("a", ini=NO_WAIT).chat()
+    assert response.status_code == {407: 502, 418: 502}.get(failure.http_status, failure.http_status)
+    assert response.json()["error"]["code"] != "internal_error"
+    assert int(response.headers.get("Retry-After", "0")) <= 48 * 3600
+
+
+def test_a_schema_repair_is_told_and_kept_to_its_tool(serve: Serve, google: FakeGoogle) -> None:
+    def search(parameters: dict[str, Any]) -> dict[str, Any]:
+        function = {"name": "search", "description": "S.", "parameters": {"type": "object", "properties": parameters}}
+        return {"type": "function", "function": function}
+
+    agproxy = serve("a")
+    words = (
+        "GenerateContentRequest.tools[0].function_declarations[0].parameters.properties[limit].enum: only for STRING"
+    )
+    google.enqueue(error(400, message=words))
+    first = agproxy.chat(tools=[search({"limit": {"type": "integer", "enum": [1, 2]}})])
+    second = agproxy.chat(tools=[search({"lang": {"type": "string", "enum": ["de", "en"]}})])
+    assert first.headers["X-Agproxy-Ignored"] == "search.parameters.enum"
+    assert "X-Agproxy-Ignored" not in second.headers
+    last = google.requests[-1].body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"]
+    assert last["properties"]["lang"]["enum"] == ["de", "en"]
