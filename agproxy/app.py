@@ -117,7 +117,7 @@ def _dispatch(gateway: Gateway, request: Request) -> Response:
     request.protocol = suggested(request.path, request.headers)
     guard.check(request.environ, server)
     try:
-        (handler, protocol, is_health), values = routes.match(request.method, request.path, root_url=request.root_url)
+        (handler, protocol, is_health), values = routes.match(request.method, _path(request), root_url=request.root_url)
     except MethodNotAllowed as error:
         if request.method != "OPTIONS":
             raise
@@ -133,6 +133,12 @@ def _dispatch(gateway: Gateway, request: Request) -> Response:
         is_health=is_health,
     )
     return handler(gateway, request, **values)
+
+
+def _path(request: Request) -> str:
+    """The path as it was sent: ``request.path`` has one slash where there were two."""
+    sent: str = request.environ.get("PATH_INFO", "")
+    return sent if sent.startswith("//") else request.path
 
 
 def _presented_key(request: Request) -> str | None:

@@ -45,6 +45,8 @@ def match(method: str, path: str, *, root_url: str) -> tuple[Endpoint, dict[str,
     :raises MethodNotAllowed: not with this method.
     """
     try:
+        if path.startswith("//"):  # which Werkzeug would take for one slash
+            raise WerkzeugNotFound
         endpoint, values = _ADAPTER.match(path, method)
     except WerkzeugNotFound:
         raise NotFound(

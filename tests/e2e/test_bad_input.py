@@ -171,6 +171,12 @@ def test_guards(agproxy: Agproxy, headers: str, status: int) -> None:
     assert b"Access-Control" not in answer
 
 
+@pytest.mark.parametrize("path", ["//v1/models", "///healthz", "/v1/models/", "/v1//models", "/V1/models"])
+def test_paths_are_exact(agproxy: Agproxy, path: str) -> None:
+    answer = exchange(agproxy, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 404")
+
+
 def test_a_missing_host_and_a_foreign_absolute_target_are_refused(agproxy: Agproxy) -> None:
     assert exchange(agproxy, b"GET /v1/models HTTP/1.0\r\n\r\n").split(b" ")[1] in (b"400", b"403")
     target = b"GET http://evil.example.com/v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -120,6 +120,14 @@ def test_an_edited_configuration_is_taken_over(serve: Serve, google: FakeGoogle)
     assert agproxy.chat().headers["X-Mapped-Model"] == "gemini-2.5-pro"
 
 
+def test_an_edit_of_some_age_holds_at_once(serve: Serve) -> None:
+    agproxy = serve("a")
+    assert agproxy.chat().ok
+    agproxy.ini.write_text("[server]\nauth_mode = strict\napi_key = agp-some-key\n" + agproxy.ini.read_text())
+    time.sleep(3.2)  # the file's age is what counts, and nothing but time makes a file old
+    assert agproxy.get("/v1/models").status_code == 401
+
+
 def wait_for(condition: Any, timeout_s: float = 5.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():

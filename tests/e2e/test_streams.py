@@ -138,11 +138,11 @@ def test_upstream_is_closed_when_the_client_leaves(serve: Serve, google: FakeGoo
     response.close()
     connection.close()
     left = time.monotonic()
-    google.wait_until(lambda: google.requests[0].client_closed_at is not None, timeout=5)
+    google.wait_until(lambda: google.requests[0].client_closed_at is not None, timeout=15)
     closed = google.requests[0].client_closed_at
     assert closed is not None
-    assert closed - left < 2 * 0.4 + 0.5
-    google.wait_until(lambda: google.open_connections == 0, timeout=5)
+    assert closed - left < 5  # two pings are due within 0.8 s, upstream would have spoken after 20 s
+    google.wait_until(lambda: google.open_connections == 0, timeout=15)
 
 
 def test_connections_are_kept_and_used_again(serve: Serve, google: FakeGoogle) -> None:
