@@ -125,7 +125,8 @@ class Config:
 
     :param path: the file it was read from; None when there is none and the defaults hold.
     :param models: ``[models]`` as (pattern, target), in the order of the file.
-    :param stamp: the file's state when it was read.
+    :param files: that file, and those that ``file:PATH`` values were read from.
+    :param stamps: the state of each when it was read; None for one that does not exist.
     """
 
     path: Path | None = None
@@ -135,7 +136,8 @@ class Config:
     models: tuple[tuple[str, str], ...] = ()
     accounts: tuple[Account, ...] = ()
     log: Log = field(default_factory=Log)
-    stamp: Stamp | None = field(default=None, repr=False, compare=False)
+    files: tuple[Path, ...] = field(default=(), repr=False, compare=False)
+    stamps: tuple[Stamp | None, ...] = field(default=(), repr=False, compare=False)
 
 
 SECTIONS: dict[str, type] = {"server": Server, "upstream": Upstream, "scheduling": Scheduling, "log": Log}
@@ -202,8 +204,8 @@ class Watcher:
         self._bound = (config.server.host, config.server.port)
         self._lock = threading.Lock()
         self._next_check = float("-inf")
-        self._pending: Stamp | None = None  # a changed state, seen once
-        self._refused: Stamp | None = None  # a state that was read, and is no use
+        self._pending: tuple[Stamp | None, ...] = ()  # a changed state, seen once
+        self._refused: tuple[Stamp | None, ...] = ()  # a state that was read, and is no use
         self._gone = False
 
     def current(self, now: float) -> Config:
@@ -211,36 +213,38 @@ class Watcher:
 
         :param now: monotonic time in seconds.
         """
-        if now >= self._next_check and self._config.path is not None and self._lock.acquire(blocking=False):
+        if now >= self._next_check and self._config.files and self._lock.acquire(blocking=False):
             try:
                 self._next_check = now + CHECK_INTERVAL_S
-                self._check(self._config.path)
+                self._check(self._config.files)
             finally:
                 self._lock.release()
         return self._config
 
-    def _check(self, path: Path) -> None:
-        seen, before = _stamp(path), self._pending
-        self._pending = None
-        if seen is None:
+    def _check(self, files: tuple[Path, ...]) -> None:
+        path = files[0]
+        seen, before = _stamps(files), self._pending
+        self._pending = ()
+        if seen[0] is None:
             if not self._gone:
                 log.warning("%s is gone or cannot be read; the configuration read before stays in force", path)
             self._gone = True
             return
         self._gone = False
-        if seen in (self._config.stamp, self._refused):
+        if seen in (self._config.stamps, self._refused):
             return
-        if seen != before and not seen.is_settled(time.time_ns()):
+        now_ns = time.time_ns()
+        if seen != before and not all(stamp is None or stamp.is_settled(now_ns) for stamp in seen):
             self._pending = seen
             return
         try:
             config = load(path, self._environ)
         except ConfigError as error:
-            if _stamp(path) == seen:
+            if _stamps(files) == seen:
                 self._refused = seen
                 log.warning("the change is not taken, the configuration before it stays in force: %s", error)
             return
-        if config.stamp == seen == _stamp(path):
+        if config.stamps[0] == seen[0] and config.stamps == _stamps(config.files):
             self._swap(config)
 
     def _swap(self, config: Config) -> None:
@@ -257,6 +261,7 @@ class _Place:
 
     path: Path
     environ: Mapping[str, str]
+    secrets: dict[Path, Stamp | None] = field(default_factory=dict)  # files read for values, in the state before
 
     def error(self, line: int, message: str) -> ConfigError:
         return ConfigError(f"{self.path}, line {line}: {message}")
@@ -294,7 +299,8 @@ def _config(sections: Mapping[str, Section], place: _Place, stamp: Stamp) -> Con
     if server.allow_lan_access and "host" not in sections["server"].options:
         found["server"] = replace(server, host=ALL_ADDRESSES)
     pool = tuple(accounts.values()) or (_implicit_account(place.environ),)
-    config = Config(path=place.path, accounts=pool, stamp=stamp, **found)
+    files, stamps = (place.path, *place.secrets), (stamp, *place.secrets.values())
+    config = Config(path=place.path, accounts=pool, files=files, stamps=stamps, **found)
     names = [account.name for account in pool]
     if config.scheduling.pin and config.scheduling.pin not in names:
         pin = sections["scheduling"].options["pin"]
@@ -373,6 +379,7 @@ def _secret(text: str, place: _Place) -> str:
         empty = f"the environment variable {redact(name)} is not set, or empty"
     else:
         path = place.absolute(name)
+        place.secrets[path] = _stamp(path)
         try:
             secret = path.read_text("utf-8-sig").strip()
         except OSError as error:
@@ -388,6 +395,10 @@ def _secret(text: str, place: _Place) -> str:
 def _holds_key(section: Section) -> bool:
     key = section.options.get("api_key")
     return key is not None and key.text != "" and key.text.partition(":")[0] not in SECRET_SOURCES
+
+
+def _stamps(files: tuple[Path, ...]) -> tuple[Stamp | None, ...]:
+    return tuple(_stamp(path) for path in files)
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -322,6 +322,22 @@ class TestWatcher:
             assert watcher.current(now).log.level == "info"
         assert watcher.current(3).log.level == "warning"
 
+    def test_change_of_some_age_is_taken_at_once(self, watcher: Watcher, file: Path) -> None:
+        self.rewrite(file, "[log]\nlevel = debug\n")
+        stamp = file.stat()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("time.time_ns", lambda: stamp.st_ctime_ns + 3 * 10**9)
+            assert watcher.current(0.0).log.level == "debug"
+
+    def test_new_key_in_a_key_file_is_taken(self, file: Path) -> None:
+        key = file.with_name("key")
+        watcher = Watcher(loaded(file, "[account:a]\napi_key = file:key\n"), {})
+        assert "No such file" in watcher.current(0).accounts[0].problem
+        for start, text in ((10, "first-key"), (20, "second-key")):
+            self.rewrite(key, text)
+            assert [watcher.current(start + now).accounts[0].api_key for now in (0, 1)][1] == text
+        assert not watcher.current(30).accounts[0].problem
+
     def test_unchanged_file_is_not_read(self, watcher: Watcher) -> None:
         first = watcher.current(0)
         assert all(watcher.current(now) is first for now in range(5))
