@@ -129,6 +129,7 @@ def test_a_line_of_a_megabyte_passes(serve: Serve, google: FakeGoogle) -> None:
 def test_upstream_is_closed_when_the_client_leaves(serve: Serve, google: FakeGoogle, state: str) -> None:
     pauses = {"before headers": {"headers_s": 20}, "before the first event": {"first_byte_s": 20}}
     google.enqueue(slow(text("one", "two"), **pauses.get(state, {"between_s": 20})))
+    others = google.open_connections  # idle ones of tests before
     agproxy = serve("a", ini=PING)
     connection = http.client.HTTPConnection("127.0.0.1", agproxy.port)
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
@@ -142,7 +143,7 @@ def test_upstream_is_closed_when_the_client_leaves(serve: Serve, google: FakeGoo
     closed = google.requests[0].client_closed_at
     assert closed is not None
     assert closed - left < 5  # two pings are due within 0.8 s, upstream would have spoken after 20 s
-    google.wait_until(lambda: google.open_connections == 0, timeout=15)
+    google.wait_until(lambda: google.open_connections <= others, timeout=15)
 
 
 def test_connections_are_kept_and_used_again(serve: Serve, google: FakeGoogle) -> None:
