@@ -42,6 +42,8 @@ def refusal(status: int, value: object) -> UpstreamRefusal:
     holder = value.get("error") if isinstance(value, dict) else None
     if not isinstance(holder, dict):
         words = f"the model service answered HTTP {status} without saying why"
+        if isinstance(holder, str) and holder:  # no error of Google's, but perhaps of a proxy in between
+            words = redact(holder)
         return UpstreamRefusal(words, status=status if status >= 400 else 502)
     code = holder.get("code")
     if status < 400:

@@ -209,7 +209,7 @@ def test_delay_that_makes_no_sense_is_none(delay: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"null", b"[]", b'"text"', b"{}", b'{"error":null}', b'{"error":"no"}', b"\xff"]
+    "body", [b"", b"<html>", b"null", b"[]", b'"text"', b"{}", b'{"error":null}', b'{"error":""}', b"\xff"]
 )
 def test_body_without_an_error_object(body: bytes) -> None:
     error = decode_error(418, {}, body, now=NOW)
@@ -235,3 +235,7 @@ def test_odd_error_objects_are_taken(holder: dict[str, Any]) -> None:
     error = of({"error": holder}, 429)
     assert (error.status, error.reason, error.error_reasons, error.quota_ids) == (429, None, (), ())
     assert error.message
+
+
+def test_error_that_is_only_words_is_told() -> None:
+    assert decode_error(502, {}, b'{"error": "no route to host"}', now=0.0).message == "no route to host"
