@@ -49,14 +49,14 @@ def check(environ: Environ, server: Server) -> None:
 
     :raises Forbidden: saying which option would let it in.
     """
-    _check_host(environ.get("HTTP_HOST"), server)
+    _check_host(environ.get("HTTP_HOST"), environ, server)
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
     if not raw.startswith("/") and "://" in raw:  # absolute form (RFC 9112, 3.2.2): its authority counts like Host
-        _check_host(_authority(raw), server)
+        _check_host(_authority(raw), environ, server)
     _check_origin(environ, server)
 
 
-def _check_host(host: str | None, server: Server) -> None:
+def _check_host(host: str | None, environ: Environ, server: Server) -> None:
     if not host:
         raise BadRequest("the request has no Host header", code="invalid_host")
     host = host.lower()
@@ -72,8 +72,9 @@ def _check_host(host: str | None, server: Server) -> None:
     address = _address(name.strip("[]"))
     if address is not None and (address.is_loopback or server.allow_lan_access):
         return  # a name can be made to point anywhere, an address cannot
+    port = environ.get("SERVER_PORT") or server.port  # what it was told to listen on may differ from the file
     raise Forbidden(
-        f"agproxy does not answer for the host {_shown(name or host)}. Use http://127.0.0.1:{server.port}, or, if this"
+        f"agproxy does not answer for the host {_shown(name or host)}. Use http://127.0.0.1:{port}, or, if this"
         " name is yours, add it to allowed_hosts in [server] of agproxy.ini",
         code="host_not_allowed",
     )
