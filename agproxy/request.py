@@ -1,5 +1,6 @@
 """One HTTP request to agproxy, and what becomes known about it while it is served."""
 
+import logging
 import time
 import zlib
 from types import ModuleType
@@ -12,6 +13,8 @@ from agproxy.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
 from agproxy.gateway import Call
 from agproxy.jsonwire import decode_object
 from agproxy.protocols import openai_chat
+
+log = logging.getLogger(__name__)
 
 _READ_BYTES = 1 << 16
 _GZIP = 31  # zlib's word for the gzip format with the largest window
@@ -72,7 +75,8 @@ class Request(werkzeug.Request):
             while left > 0 and (piece := stream.read(min(left, _READ_BYTES) if length is None else left)):
                 pieces.append(piece)
                 left -= len(piece)
-        except Exception as error:  # OSError when the client is gone; each server its own for malformed chunks
+        except Exception as error:  # the server's: OSError for a client that is gone, its own for malformed chunks
+            log.info("body did not arrive whole id=%s error=%s", self.id, type(error).__name__)
             raise BadRequest("the body did not arrive whole", code="incomplete_body") from error
         if length is not None and left > 0:
             raise BadRequest("the body is shorter than its Content-Length", code="incomplete_body")
