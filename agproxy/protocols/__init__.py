@@ -1,4 +1,8 @@
-"""What clients speak: one module a protocol, each with ``decode_request encode_stream encode_reply encode_error``."""
+"""What clients speak: one module a protocol.
+
+Each has ``NAME`` and ``encode_error``; one whose routes are served has ``ID_PREFIX decode_request encode_reply
+encode_stream encode_failure`` too, as ``openai_chat`` does, and a line for each of its paths in ``routes.py``.
+"""
 
 from types import ModuleType
 
