@@ -89,6 +89,21 @@ def test_plain_gunicorn_without_any_configuration(tmp_path: Path) -> None:
         assert "[agproxy demo]" in agproxy.chat().text
 
 
+def test_the_demo_does_not_serve_beside_a_key_in_the_environment(tmp_path: Path) -> None:
+    """Google is behind a proxy here that nobody runs, so that nothing leaves this machine."""
+    port, key = free_port(), "AIza-made-up-key-for-a-test"
+    path = tmp_path / "agproxy.ini"
+    path.write_text(f"[upstream]\nproxy = http://127.0.0.1:{free_port()}\nmax_attempts = 1\n")
+    argv = [sys.executable, "-m", "gunicorn", "-k", "gevent", "agproxy.wsgi:app", "-b", f"127.0.0.1:{port}"]
+    env = environment(tmp_path, AGPROXY_CONFIG=str(path), GEMINI_API_KEY=key)
+    with running(argv, f"http://127.0.0.1:{port}", path, tmp_path / "log", env, tmp_path) as agproxy:
+        response = agproxy.chat()
+        assert response.status_code == 502
+        assert "generativelanguage.googleapis.com: the proxy" in response.json()["error"]["message"]
+        assert response.headers["X-Mapped-Model"] == "gemini-flash-latest"
+        assert key not in response.text + agproxy.log()
+
+
 def test_serve_command(tmp_path: Path) -> None:
     port = free_port()
     argv = [sys.executable, "-m", "agproxy", "serve", "--port", str(port)]

@@ -115,8 +115,7 @@ def test_tools_and_thoughts_of_the_demo(serve: Serve, client_of: ClientOf) -> No
     assert "found" in (reply.choices[0].message.content or "")
 
 
-def test_the_environment_variable_makes_an_account(serve: Serve) -> None:
-    """The demo serves only while there is neither an account section nor GEMINI_API_KEY."""
+def test_the_demo_does_not_stand_in_for_an_account_whose_key_cannot_be_read(serve: Serve) -> None:
     agproxy = serve(ini="[account:broken]\napi_key = env:NO_SUCH_VARIABLE_HERE\n")
     response = agproxy.chat()
     assert response.status_code == 502
