@@ -118,6 +118,11 @@ def test_host_that_is_only_like_an_allowed_one_is_refused(allowed: str, name: st
         host(name, Server(allowed_hosts=options.allowed_hosts(allowed)))
 
 
+def test_refused_host_is_told_the_port_that_is_listened_on() -> None:
+    with pytest.raises(Forbidden, match=r"Use http://127\.0\.0\.1:9999,"):
+        guard.check(environ(HTTP_HOST="evil.com", SERVER_PORT="9999"), Server(port=8045))
+
+
 def test_refused_host_is_shown_in_short_plain_ascii() -> None:
     with pytest.raises(Forbidden) as caught:
         host("\xe9\r\n" + "x" * 5000)
