@@ -9,13 +9,14 @@ never changed; a changed copy is made with :func:`dataclasses.replace`.
 (https://ai.google.dev/gemini-api/docs/thought-signatures).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Metadata = dict[str, Any]
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+Effort = Literal["none", "minimal", "low", "medium", "high"]
 
 
 # The conversation.
@@ -39,10 +40,14 @@ class ReasoningPart:
 
 @dataclass(slots=True)
 class AttachmentPart:
-    """A file given inline: ``media_type`` (``image/png``) and standard base64 with padding."""
+    """A file: given inline, as standard base64 with padding, or by its public https address.
+
+    :param media_type: ``image/png``; empty where only an address is known, and it does not tell.
+    """
 
     media_type: str
-    base64: str
+    base64: str = ""
+    url: str = ""
     provider_metadata: Metadata | None = None
 
 
@@ -103,13 +108,47 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the answer is sampled; None leaves it to the model. ``max_output_tokens`` includes thinking."""
+    """How the answer is sampled; None leaves it to the model.
+
+    :param max_output_tokens: thinking included.
+    :param choices: how many answers are wanted.
+    :param top_logprobs: how many alternatives are told beside the log probability of each token; None tells neither.
+    """
 
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     max_output_tokens: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    choices: int = 1
+    top_logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """How much the model thinks before it answers; what is None is left to the model.
+
+    :param effort: in words; a model that does not know one takes the nearest it knows.
+    :param budget_tokens: a number instead; 0 = not at all, -1 = as the model likes.
+    :param show: whether the answer holds the thoughts.
+    """
+
+    effort: Effort | None = None
+    budget_tokens: int | None = None
+    show: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFormat:
+    """The answer is to be JSON.
+
+    :param schema: the JSON Schema it follows, as the client sent it; None = any object.
+    """
+
+    schema: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +156,12 @@ class ChatRequest:
     """One request for an answer.
 
     :param model: the name the client asked for.
+    :param parallel_calls: whether the answer may hold more than one call.
+    :param older_calls: the client knows OpenAI's ``function_call``, and not ``tool_calls`` that replaced it.
+    :param json_format: None = text.
+    :param web_search: the request field that asks for a search of the web, or None.
+    :param provider_options: what only one kind of upstream understands, by its name; ``{"google": {"cached_content":
+        ..., "safety_settings": [...]}}``, as ``extra_body`` of Google's OpenAI layer.
     :param session: what the client gave to tell its conversations apart, or None.
     :param include_usage: a streaming client asked for the usage at the end.
     :param ignored: request fields that will not be honoured, for ``X-Agproxy-Ignored``.
@@ -126,7 +171,13 @@ class ChatRequest:
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
+    parallel_calls: bool = True
+    older_calls: bool = False
     sampling: Sampling = Sampling()
+    thinking: Thinking = Thinking()
+    json_format: JsonFormat | None = None
+    web_search: str | None = None
+    provider_options: Metadata | None = None
     stream: bool = False
     include_usage: bool = False
     session: str | None = None
@@ -147,11 +198,27 @@ class Usage:
 
 
 @dataclass(slots=True)
+class TokenLogprob:
+    """How likely a token was, and the likeliest that could have stood in its place.
+
+    :param logprob: natural logarithm of the probability.
+    """
+
+    token: str
+    logprob: float
+    top: tuple["TokenLogprob", ...] = ()
+
+
+@dataclass(slots=True)
 class TextDelta:
-    """More of the answer's text."""
+    """More of the answer's text.
+
+    :param logprobs: of the tokens that have come since the last ones; empty when they were not asked for.
+    """
 
     text: str
     provider_metadata: Metadata | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(slots=True)
@@ -189,6 +256,16 @@ class ImageDelta:
 
 
 @dataclass(slots=True)
+class Citation:
+    """A web page that bears out characters ``start`` to ``end`` of the answer's text."""
+
+    url: str
+    title: str
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
 class Ping:
     """Nothing has come for a while; keeps the client's connection alive."""
 
@@ -212,7 +289,31 @@ class Failed:
     error: Exception
 
 
-Event = TextDelta | ReasoningDelta | ToolCallStart | ToolCallDelta | ImageDelta | Ping | Finish | Failed
+@dataclass(slots=True)
+class OtherChoice:
+    """An event of another answer than the first, when several were asked for.
+
+    Its own ``Finish`` comes before that of the first answer, which ends them all and counts the tokens of all.
+
+    :param number: from 1.
+    """
+
+    number: int
+    event: "Event"
+
+
+Event = (
+    TextDelta
+    | ReasoningDelta
+    | ToolCallStart
+    | ToolCallDelta
+    | ImageDelta
+    | Citation
+    | Ping
+    | OtherChoice
+    | Finish
+    | Failed
+)
 
 
 @dataclass(slots=True)
@@ -227,7 +328,11 @@ class ReplyCall:
 
 @dataclass(slots=True)
 class Reply:
-    """A whole answer. ``provider_metadata`` is that of its text."""
+    """A whole answer.
+
+    :param provider_metadata: that of its text.
+    :param others: the other answers, when several were asked for.
+    """
 
     text: str
     reasoning: str
@@ -235,6 +340,9 @@ class Reply:
     images: tuple[ImageDelta, ...]
     finish: Finish
     provider_metadata: Metadata | None
+    citations: tuple[Citation, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    others: tuple["Reply", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +353,7 @@ class ReplyMeta:
     :param created: Unix seconds.
     :param model: the model name the client sent.
     :param freeform: names of the tools whose calls carry plain text.
+    :param older_calls: the client knows ``function_call``, and not ``tool_calls`` that replaced it.
     """
 
     id: str
@@ -252,6 +361,7 @@ class ReplyMeta:
     model: str
     include_usage: bool = False
     freeform: frozenset[str] = frozenset()
+    older_calls: bool = False
 
 
 def fold(events: Iterable[Event]) -> Reply:
@@ -264,11 +374,15 @@ def fold(events: Iterable[Event]) -> Reply:
     images: list[ImageDelta] = []
     starts: list[ToolCallStart] = []
     arguments: dict[int, list[str]] = {}
+    citations: list[Citation] = []
+    logprobs: list[TokenLogprob] = []
+    others: dict[int, list[Event]] = {}
     metadata: Metadata | None = None
     for event in events:
         match event:
             case TextDelta():
                 text.append(event.text)
+                logprobs += event.logprobs
                 metadata = event.provider_metadata or metadata
             case ReasoningDelta():
                 reasoning.append(event.text)
@@ -279,6 +393,10 @@ def fold(events: Iterable[Event]) -> Reply:
                 arguments[event.index].append(event.arguments)
             case ImageDelta():
                 images.append(event)
+            case Citation():
+                citations.append(event)
+            case OtherChoice():
+                others.setdefault(event.number, []).append(event.event)
             case Failed():
                 raise event.error
             case Finish():
@@ -286,7 +404,25 @@ def fold(events: Iterable[Event]) -> Reply:
                     ReplyCall(start.id, start.name, "".join(arguments[start.index]) or "{}", start.provider_metadata)
                     for start in starts
                 )
-                return Reply("".join(text), "".join(reasoning), calls, tuple(images), event, metadata)
+                return Reply(
+                    text="".join(text),
+                    reasoning="".join(reasoning),
+                    calls=calls,
+                    images=tuple(images),
+                    finish=event,
+                    provider_metadata=metadata,
+                    citations=tuple(citations),
+                    logprobs=tuple(logprobs),
+                    others=tuple(fold(others[number]) for number in sorted(others)),
+                )
             case Ping():
                 pass
     raise ValueError("events ended without Finish or Failed")
+
+
+def first_calls(events: Iterable[Event]) -> Iterator[Event]:
+    """The events without all calls of an answer but its first, for a client that takes one at a time."""
+    for event in events:
+        inner = event.event if isinstance(event, OtherChoice) else event
+        if not isinstance(inner, ToolCallStart | ToolCallDelta) or inner.index == 0:
+            yield event

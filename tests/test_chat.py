@@ -1,4 +1,4 @@
-"""``fold``: the events of an answer become one reply."""
+"""``fold``: the events of an answer become one reply. ``first_calls``: those of an answer with one call."""
 
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
@@ -7,20 +7,24 @@ import pytest
 
 from agproxy.chat import (
     ChatRequest,
+    Citation,
     Event,
     Failed,
     Finish,
     ImageDelta,
+    OtherChoice,
     Ping,
     ReasoningDelta,
     Reply,
     ReplyCall,
     Sampling,
     TextDelta,
+    TokenLogprob,
     ToolCallDelta,
     ToolCallStart,
     ToolChoice,
     Usage,
+    first_calls,
     fold,
 )
 from agproxy.errors import UpstreamCut
@@ -102,6 +106,52 @@ def test_images_are_kept_in_order() -> None:
     assert folded(images[0], TextDelta("and"), images[1], Finish("stop")).images == images
 
 
+def test_citations_are_kept_in_order() -> None:
+    pages = (Citation("https://b.co/", "B", 4, 9), Citation("https://a.co/", "A", 0, 3))
+    assert folded(TextDelta("a"), pages[0], TextDelta("b"), pages[1], Finish("stop")).citations == pages
+
+
+def test_log_probabilities_are_joined_in_order() -> None:
+    a, b, c = TokenLogprob("a", -0.5, (TokenLogprob("x", -1.0),)), TokenLogprob("b", -0.1), TokenLogprob("c", 0.0)
+    reply = folded(TextDelta("ab", logprobs=(a, b)), TextDelta("?"), TextDelta("", logprobs=(c,)), Finish("stop"))
+    assert reply.logprobs == (a, b, c)
+
+
+def test_other_answers_are_folded_by_themselves_in_the_order_of_their_numbers() -> None:
+    page, token = Citation("https://a.co/", "A", 0, 1), TokenLogprob("N", -0.5)
+    reply = folded(
+        OtherChoice(2, ReasoningDelta("Hm")),
+        TextDelta("Y"),
+        OtherChoice(1, TextDelta("N", logprobs=(token,))),
+        OtherChoice(2, ToolCallStart(0, "b", "look", SIGNED)),
+        ToolCallStart(0, "a", "now"),
+        OtherChoice(1, Ping()),
+        OtherChoice(2, ToolCallDelta(0, '{"n":2}')),
+        OtherChoice(2, Finish("tool_calls")),
+        OtherChoice(1, TextDelta("o", SIGNED)),
+        OtherChoice(1, page),
+        OtherChoice(1, Finish("length")),
+        TextDelta("es"),
+        Finish("tool_calls", Usage(7, 5)),
+    )
+    assert (reply.text, reply.calls) == ("Yes", (ReplyCall("a", "now", "{}", None),))
+    assert (reply.provider_metadata, reply.citations, reply.logprobs) == (None, (), ())
+    assert reply.others == (
+        Reply("No", "", (), (), Finish("length"), SIGNED, citations=(page,), logprobs=(token,)),
+        Reply("", "Hm", (ReplyCall("b", "look", '{"n":2}', SIGNED),), (), Finish("tool_calls"), None),
+    )
+
+
+def test_failure_of_another_answer_is_raised() -> None:
+    with pytest.raises(UpstreamCut):
+        folded(OtherChoice(1, Failed(UpstreamCut("the answer stopped"))), Finish("stop"))
+
+
+def test_other_answer_that_never_ends_is_a_fault_of_ours() -> None:
+    with pytest.raises(ValueError, match="without Finish or Failed"):
+        folded(OtherChoice(1, TextDelta("Hel")), Finish("stop"))
+
+
 def test_finish_comes_with_usage_and_refusal() -> None:
     finish = Finish("content_filter", Usage(7, 5, 3, 2), "No.")
     assert folded(finish).finish is finish
@@ -123,6 +173,37 @@ def test_nothing_is_read_beyond_the_end() -> None:
     events: Iterator[Event] = iter([Finish("stop"), TextDelta("late")])
     assert fold(events).text == ""
     assert next(events) == TextDelta("late")
+
+
+def test_calls_after_the_first_are_left_out() -> None:
+    kept: list[Event] = [
+        TextDelta("a"),
+        ToolCallStart(0, "a", "look"),
+        ToolCallDelta(0, "{"),
+        ToolCallDelta(0, "}"),
+        ImageDelta("image/png", "QQ=="),
+        Ping(),
+        Finish("tool_calls"),
+    ]
+    second: list[Event] = [ToolCallStart(1, "b", "look"), ToolCallDelta(1, "{}"), ToolCallStart(2, "c", "now")]
+    assert list(first_calls([*kept[:3], *second, *kept[3:]])) == kept
+
+
+def test_first_call_of_each_answer_stays() -> None:
+    kept: list[Event] = [
+        OtherChoice(1, ToolCallStart(0, "a", "look")),
+        OtherChoice(1, ToolCallDelta(0, "{}")),
+        OtherChoice(1, Finish("tool_calls")),
+        Finish("stop"),
+    ]
+    second: list[Event] = [OtherChoice(1, ToolCallStart(1, "b", "look")), OtherChoice(1, ToolCallDelta(1, "{}"))]
+    assert list(first_calls([*kept[:2], *second, *kept[2:]])) == kept
+
+
+def test_first_call_does_not_wait_for_the_events_after_it() -> None:
+    events: Iterator[Event] = iter([ToolCallStart(0, "a", "look"), Finish("tool_calls")])
+    assert next(first_calls(events)) == ToolCallStart(0, "a", "look")
+    assert next(events) == Finish("tool_calls")
 
 
 def test_request_shared_by_attempts_cannot_be_changed() -> None:

@@ -10,16 +10,19 @@ from typing import Any
 
 from agproxy import sse
 from agproxy.chat import (
+    Citation,
     Event,
     Failed,
     Finish,
     ImageDelta,
     Metadata,
+    OtherChoice,
     Ping,
     ReasoningDelta,
     Reply,
     ReplyMeta,
     TextDelta,
+    TokenLogprob,
     ToolCallDelta,
     ToolCallStart,
     Usage,
@@ -36,26 +39,40 @@ ID_PREFIX = "chatcmpl-"
 
 def encode_reply(reply: Reply, meta: ReplyMeta) -> dict[str, Any]:
     """The whole answer as the ``chat.completion`` object."""
-    message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": reply.finish.refusal}
-    if reply.reasoning:
-        message["reasoning_content"] = reply.reasoning
-    if reply.calls:
-        message["tool_calls"] = [
-            _call(call.id, call.name, call.arguments, call.provider_metadata, meta) for call in reply.calls
-        ]
-    if reply.images:
-        message["images"] = [_image(image, index) for index, image in enumerate(reply.images)]
-    if not (reply.text or reply.calls or reply.finish.refusal):
-        message["content"] = ""
-    if reply.provider_metadata:
-        message["extra_content"] = reply.provider_metadata
     return {
         "id": meta.id,
         "object": "chat.completion",
         "created": meta.created,
         "model": meta.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish.reason}],
+        "choices": [_choice(each, index, meta) for index, each in enumerate((reply, *reply.others))],
         "usage": _usage(reply.finish.usage),
+    }
+
+
+def _choice(reply: Reply, index: int, meta: ReplyMeta) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": reply.finish.refusal}
+    if reply.reasoning:
+        message["reasoning_content"] = reply.reasoning
+    if reply.calls and meta.older_calls:
+        message["function_call"] = {"name": reply.calls[0].name, "arguments": reply.calls[0].arguments}
+    elif reply.calls:
+        message["tool_calls"] = [
+            _call(call.id, call.name, call.arguments, call.provider_metadata, meta) for call in reply.calls
+        ]
+    if reply.images:
+        message["images"] = [_image(image, index) for index, image in enumerate(reply.images)]
+    if reply.citations:
+        message["annotations"] = [_annotation(citation) for citation in reply.citations]
+    if not (reply.text or reply.calls or reply.finish.refusal):
+        message["content"] = ""
+    if reply.provider_metadata:
+        message["extra_content"] = reply.provider_metadata
+    logprobs = _logprobs(reply.logprobs) if reply.logprobs else None
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": logprobs,
+        "finish_reason": _finish_reason(reply.finish.reason, meta),
     }
 
 
@@ -65,46 +82,98 @@ def encode_stream(events: Iterable[Event], meta: ReplyMeta) -> Iterator[bytes]:
     :param events: ending in one ``Finish`` or ``Failed``.
     """
     head = encode_json({"id": meta.id, "object": "chat.completion.chunk", "created": meta.created, "model": meta.model})
-    before = b"data: " + head[:-1] + b',"choices":[{"index":0,"delta":'
-    usage = b',"usage":null' if meta.include_usage else b""
-    after = b',"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
-    inputs: dict[int, list[str]] = {}  # the pieces of freeform calls, whose text is known only at their end
-    images = 0
-    yield before + b'{"role":"assistant","content":"","refusal":null}' + after
-    for event in events:
-        if isinstance(event, TextDelta):
-            yield before + _delta({"content": event.text}, event.provider_metadata) + after
-        elif isinstance(event, ReasoningDelta):
-            yield before + _delta({"reasoning_content": event.text}, None) + after
-        elif isinstance(event, ToolCallStart):
-            call = _call(event.id, event.name, "", event.provider_metadata, meta)
-            if event.name in meta.freeform:
-                inputs[event.index] = []
-            yield before + encode_json({"tool_calls": [{"index": event.index, **call}]}) + after
-        elif isinstance(event, ToolCallDelta):
-            if event.index in inputs:
-                inputs[event.index].append(event.arguments)
-                continue
-            call = {"index": event.index, "function": {"arguments": event.arguments}}
-            yield before + encode_json({"tool_calls": [call]}) + after
-        elif isinstance(event, ImageDelta):
-            yield before + encode_json({"images": [_image(event, images)]}) + after
-            images += 1
-        elif isinstance(event, Ping):
+    choices = [_Choice(0, head, meta)]
+    yield choices[0].begin()
+    for each in events:
+        number, event = (each.number, each.event) if isinstance(each, OtherChoice) else (0, each)
+        if isinstance(event, Ping):
             yield sse.PING
-        elif isinstance(event, Failed):
+            continue
+        if isinstance(event, Failed):
             yield encode_failure(event.error)
             return
-        elif isinstance(event, Finish):
-            for index, pieces in inputs.items():
-                call = {"index": index, "custom": {"input": _freeform_input("".join(pieces))}}
-                yield before + encode_json({"tool_calls": [call]}) + after
-            if event.refusal:
-                yield before + encode_json({"refusal": event.refusal}) + after
-            yield before + b'{},"logprobs":null,"finish_reason":' + encode_json(event.reason) + b"}]" + usage + b"}\n\n"
+        for begun in range(len(choices), number + 1):  # in order: OpenAI's SDK keeps them in a list
+            choices.append(_Choice(begun, head, meta))
+            yield choices[begun].begin()
+        if chunks := choices[number].encode(event):
+            yield chunks
+        if isinstance(event, Finish) and number == 0:
             if meta.include_usage:
-                yield b"data: " + head[:-1] + b',"choices":[],"usage":' + encode_json(_usage(event.usage)) + b"}\n\n"
+                usage = encode_json(_usage(event.usage))
+                yield b"data: " + head[:-1] + b',"choices":[],"usage":' + usage + b"}\n\n"
             yield sse.DONE
+
+
+class _Choice:
+    """The chunks of one choice. Most of a chunk never changes, so it is encoded once."""
+
+    def __init__(self, index: int, head: bytes, meta: ReplyMeta) -> None:
+        self._meta = meta
+        self._before = b"data: " + head[:-1] + b',"choices":[{"index":%d,"delta":' % index
+        self._usage = b',"usage":null' if meta.include_usage else b""
+        self._after = b',"logprobs":null,"finish_reason":null}]' + self._usage + b"}\n\n"
+        self._inputs: dict[int, list[str]] = {}  # pieces of freeform calls, whose text is known only at their end
+        self._images = 0
+        self._citations: list[Citation] = []
+
+    def begin(self) -> bytes:
+        return self._chunk({"role": "assistant", "content": "", "refusal": None})
+
+    def encode(self, event: Event) -> bytes:
+        """The chunks of one event; an event may make none, or several."""
+        match event:
+            case TextDelta():
+                return self._text(event)
+            case ReasoningDelta():
+                return self._chunk({"reasoning_content": event.text})
+            case ToolCallStart():
+                if self._meta.older_calls:
+                    return self._chunk({"function_call": {"name": event.name, "arguments": ""}})
+                if event.name in self._meta.freeform:
+                    self._inputs[event.index] = []
+                call = _call(event.id, event.name, "", event.provider_metadata, self._meta)
+                return self._chunk({"tool_calls": [{"index": event.index, **call}]})
+            case ToolCallDelta():
+                if self._meta.older_calls:
+                    return self._chunk({"function_call": {"arguments": event.arguments}})
+                if event.index in self._inputs:
+                    self._inputs[event.index].append(event.arguments)
+                    return b""
+                call = {"index": event.index, "function": {"arguments": event.arguments}}
+                return self._chunk({"tool_calls": [call]})
+            case ImageDelta():
+                self._images += 1
+                return self._chunk({"images": [_image(event, self._images - 1)]})
+            case Citation():
+                self._citations.append(event)
+            case Finish():
+                return self._end(event)
+        return b""
+
+    def _chunk(self, delta: dict[str, Any]) -> bytes:
+        return self._before + encode_json(delta) + self._after
+
+    def _text(self, event: TextDelta) -> bytes:
+        delta: dict[str, Any] = {"content": event.text}
+        if event.provider_metadata:
+            delta["extra_content"] = event.provider_metadata
+        if not event.logprobs:
+            return self._chunk(delta)
+        scored = b',"logprobs":' + encode_json(_logprobs(event.logprobs))
+        return self._before + encode_json(delta) + scored + b',"finish_reason":null}]' + self._usage + b"}\n\n"
+
+    def _end(self, finish: Finish) -> bytes:
+        chunks = [
+            self._chunk({"tool_calls": [{"index": index, "custom": {"input": _freeform_input("".join(pieces))}}]})
+            for index, pieces in self._inputs.items()
+        ]
+        if self._citations:  # once, after the text, as OpenAI streams them
+            chunks.append(self._chunk({"annotations": [_annotation(citation) for citation in self._citations]}))
+        if finish.refusal:
+            chunks.append(self._chunk({"refusal": finish.refusal}))
+        reason = encode_json(_finish_reason(finish.reason, self._meta))
+        chunks.append(self._before + b'{},"logprobs":null,"finish_reason":' + reason + b"}]" + self._usage + b"}\n\n")
+        return b"".join(chunks)
 
 
 def encode_failure(error: Exception) -> bytes:
@@ -127,10 +196,23 @@ def encode_error(error: Exception) -> dict[str, Any]:
     return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
 
 
-def _delta(delta: dict[str, Any], metadata: Metadata | None) -> bytes:
-    if metadata:
-        delta["extra_content"] = metadata
-    return encode_json(delta)
+def _finish_reason(reason: str, meta: ReplyMeta) -> str:
+    return "function_call" if reason == "tool_calls" and meta.older_calls else reason
+
+
+def _annotation(citation: Citation) -> dict[str, Any]:
+    """Indexes count characters, ``end_index`` is the first behind them."""
+    cited = {"start_index": citation.start, "end_index": citation.end, "title": citation.title, "url": citation.url}
+    return {"type": "url_citation", "url_citation": cited}
+
+
+def _logprobs(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
+    content = [{**_token(token), "top_logprobs": [_token(each) for each in token.top]} for token in tokens]
+    return {"content": content, "refusal": None}
+
+
+def _token(token: TokenLogprob) -> dict[str, Any]:
+    return {"token": token.token, "logprob": token.logprob, "bytes": list(token.token.encode())}
 
 
 def _call(id_: str, name: str, arguments: str, metadata: Metadata | None, meta: ReplyMeta) -> dict[str, Any]:

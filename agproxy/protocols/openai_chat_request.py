@@ -2,76 +2,55 @@
 
 Wire: OpenAI API reference, "Create chat completion"
 (https://developers.openai.com/api/reference/resources/chat), and ``CompletionCreateParams`` of the ``openai`` package.
+Google's additions: https://ai.google.dev/gemini-api/docs/openai, ``extra_body``.
 """
 
-import json
+from dataclasses import replace
 from typing import Any
 
-from agproxy.chat import (
-    AttachmentPart,
-    ChatRequest,
-    Message,
-    Metadata,
-    Part,
-    ReasoningPart,
-    Sampling,
-    TextPart,
-    Tool,
-    ToolCallPart,
-    ToolChoice,
-    ToolResultPart,
-)
+from agproxy.chat import ChatRequest, Effort, JsonFormat, Sampling, Thinking
 from agproxy.errors import BadRequest
 from agproxy.protocols import fields
 from agproxy.protocols.fields import Body, shown
+from agproxy.protocols.openai_messages import decode_messages
+from agproxy.protocols.openai_tools import decode_functions, decode_tool_choice, decode_tools
 
 # Fields that are read below.
 _SERVED = frozenset(
     {
-        "model",
-        "messages",
-        "tools",
-        "tool_choice",
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "max_completion_tokens",
-        "stop",
-        "seed",
-        "stream",
-        "stream_options",
-        "prompt_cache_key",
+        *("model", "messages", "stream", "stream_options", "prompt_cache_key"),
+        *("tools", "tool_choice", "functions", "function_call", "parallel_tool_calls", "web_search_options"),
+        *("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "stop", "seed", "n"),
+        *("max_tokens", "max_completion_tokens", "logprobs", "top_logprobs"),
+        *("response_format", "reasoning_effort", "extra_body", "google"),
     }
 )
 # Values that ask for nothing beyond what is done anyway; all else that is not served is listed as ignored.
 _HARMLESS: dict[str, tuple[object, ...]] = {
-    "n": (1,),
-    "parallel_tool_calls": (True,),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
     "logit_bias": ({},),
     "store": (False,),
     "metadata": ({},),
     "modalities": (["text"],),
     "service_tier": ("auto", "default"),
-    "response_format": ({"type": "text"},),
+    "verbosity": ("medium",),
 }
 _MAX_TOKENS = 2**31 - 1  # GenerationConfig.max_output_tokens is an int32
-_MAX_DEPTH = 40  # protobuf parsers stop at 100 levels, of which each level of arguments takes two
 _MAX_STOP = 5  # GenerationConfig.stop_sequences
-# What is read of a message, by its role.
-_CONTENT = frozenset({"role", "content"})
-_READ = {
-    "system": _CONTENT,
-    "developer": _CONTENT,
-    "user": _CONTENT,
-    "assistant": _CONTENT | {"reasoning_content", "refusal", "tool_calls", "function_call", "extra_content"},
-    "tool": _CONTENT | {"tool_call_id", "name"},
-    "function": _CONTENT | {"name"},
+_MAX_CHOICES = 8  # GenerationConfig.candidate_count
+_MAX_TOP_LOGPROBS = 20  # of GenerationConfig.logprobs, and of OpenAI's
+# ``ReasoningEffort`` of the ``openai`` package; Gemini has no more than "high". The words of other services for "as
+# the model likes" stand beside them.
+_EFFORTS: dict[str, Effort | None] = {
+    "none": "none",
+    "minimal": "minimal",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+    "auto": None,
+    "default": None,
 }
-_ROLES = tuple(_READ)
 
 
 def decode_request(body: Body) -> ChatRequest:
@@ -88,12 +67,29 @@ def decode_request(body: Body) -> ChatRequest:
     ]
     options = body.get("stream_options")
     options = {} if options is None else fields.mapping(options, "stream_options")
+    ignored += [f"stream_options.{name}" for name, value in options.items() if name != "include_usage" and value]
+    messages = decode_messages(body, ignored)
+    tools, search = decode_tools(body, ignored)
+    older_calls = not tools and bool(body.get("functions"))
+    if older_calls:
+        tools, choice, unread = decode_functions(body, ignored), "function_call", ["tool_choice"]
+    else:
+        choice, unread = "tool_choice", ["functions", "function_call"]
+    ignored += [name for name in unread if body.get(name) not in (None, [], "auto")]
+    thinking, google = _google(body, ignored)
+    parallel = body.get("parallel_tool_calls") is None or fields.boolean(body, "parallel_tool_calls")
     return ChatRequest(
         model=model,
-        messages=_messages(body, ignored),
-        tools=(tools := _tools(body, ignored)),
-        tool_choice=_tool_choice(body, tools),
-        sampling=_sampling(body),
+        messages=messages,
+        tools=tools,
+        tool_choice=decode_tool_choice(body.get(choice), tools, param=choice),
+        parallel_calls=parallel and not older_calls,
+        older_calls=older_calls,
+        sampling=_sampling(body, ignored),
+        thinking=_with_effort(thinking, body, ignored),
+        json_format=_json_format(body, ignored),
+        web_search=_web_search(body, ignored) or search,
+        provider_options=google,
         stream=fields.boolean(body, "stream"),
         include_usage=fields.boolean(options, "include_usage", path="stream_options."),
         session=fields.string(body, "prompt_cache_key") or None,
@@ -101,51 +97,29 @@ def decode_request(body: Body) -> ChatRequest:
     )
 
 
-def decode_arguments(value: object) -> dict[str, Any]:
-    """The arguments of a past call as an object, which Gemini demands, whatever the client kept of them.
-
-    What is no JSON object, or none that a google.protobuf.Struct can hold, is kept as text under ``input``: models do
-    send broken arguments, and the history must still be accepted (and tell the model what it did).
-    """
-    if isinstance(value, str):
-        text = value
-        if not text.strip():
-            return {}
-        try:
-            value = json.loads(text)
-            if isinstance(value, str):  # encoded twice
-                value = json.loads(value)
-            # NaN, Infinity and lone surrogates pass json.loads, but Gemini does not take them.
-            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-        except (ValueError, RecursionError):
-            return {"input": text}
-    else:
-        text = ""
-    if value is None:
-        return {}
-    if not _fits_struct(value, _MAX_DEPTH):
-        return {"input": text or json.dumps(value)}
-    return value if isinstance(value, dict) else {"input": value}
-
-
-def _fits_struct(value: object, levels: int) -> bool:
-    """Whether a Struct can hold ``value``: its numbers are doubles, and parsers bound how deep it may be nested."""
-    if isinstance(value, dict | list):
-        inner = value.values() if isinstance(value, dict) else value
-        return levels > 0 and all(_fits_struct(item, levels - 1) for item in inner)
-    return not isinstance(value, int) or abs(value) < 2**1023
-
-
-def _sampling(body: Body) -> Sampling:
+def _sampling(body: Body, ignored: list[str]) -> Sampling:
     limit = fields.integer(body, "max_completion_tokens", low=1, high=_MAX_TOKENS)
     older = fields.integer(body, "max_tokens", low=1, high=_MAX_TOKENS)
     seed = fields.integer(body, "seed", low=-(2**63), high=2**63 - 1)
+    top_logprobs = fields.integer(body, "top_logprobs", low=0, high=_MAX_TOP_LOGPROBS)
+    if not fields.boolean(body, "logprobs"):
+        if top_logprobs:
+            ignored.append("top_logprobs")  # which goes with logprobs = true only
+        top_logprobs = None
+    elif top_logprobs is None:
+        top_logprobs = 0
     return Sampling(
         temperature=fields.number(body, "temperature", low=0, high=2),
         top_p=fields.number(body, "top_p", low=0, high=1),
+        top_k=fields.integer(body, "top_k", low=0, high=_MAX_TOKENS) or None,
+        # Zero asks for nothing, and most models refuse the field.
+        presence_penalty=fields.number(body, "presence_penalty", low=-2, high=2) or None,
+        frequency_penalty=fields.number(body, "frequency_penalty", low=-2, high=2) or None,
         max_output_tokens=limit if limit is not None else older,
         stop=_stop(body),
         seed=None if seed is None else seed & 0x7FFFFFFF,  # Gemini's is an int32
+        choices=fields.integer(body, "n", low=1, high=_MAX_CHOICES) or 1,
+        top_logprobs=top_logprobs,
     )
 
 
@@ -163,236 +137,130 @@ def _stop(body: Body) -> tuple[str, ...]:
     return stop
 
 
-# Messages.
+def _json_format(body: Body, ignored: list[str]) -> JsonFormat | None:
+    """``response_format``; beside OpenAI's form, a ``schema`` that stands one level higher, as others have it."""
+    value = body.get("response_format")
+    if value is None:
+        return None
+    holder = fields.mapping(value, "response_format")
+    kind = holder.get("type")
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return JsonFormat(_schema(holder, "response_format"))
+    if kind == "json_schema":
+        inner = holder.get("json_schema")
+        if inner is None and "schema" in holder:
+            return JsonFormat(_schema(holder, "response_format"))
+        path = "response_format.json_schema"
+        return JsonFormat(_schema(fields.mapping(inner, path), path))
+    raise BadRequest(
+        f"response_format.type must be one of text, json_object, json_schema, not {shown(kind)}",
+        param="response_format.type",
+    )
 
 
-def _messages(body: Body, ignored: list[str]) -> tuple[Message, ...]:
-    values = fields.array(body, "messages", required=True)
-    if not values:
-        raise BadRequest("messages is empty; send at least one message", param="messages")
-    messages = []
-    for position, value in enumerate(values):
-        path = f"messages[{position}]"
-        message = fields.mapping(value, path)
-        role = message.get("role")
-        if role not in _ROLES:
-            raise BadRequest(f"{path}.role must be one of {', '.join(_ROLES)}, not {shown(role)}", param=f"{path}.role")
-        ignored += [f"messages[].{name}" for name, extra in message.items() if extra and name not in _READ[role]]
-        messages.append(_message(role, message, path, ignored))
-    return tuple(messages)
+def _schema(holder: Body, path: str) -> object:
+    schema = holder.get("schema")
+    return None if schema is None else fields.mapping(schema, f"{path}.schema")
 
 
-def _message(role: str, message: Body, path: str, ignored: list[str]) -> Message:
-    match role:
-        case "system" | "developer":
-            return Message("system", tuple(_content(message, path, ("text",), ignored)))
-        case "user":
-            return Message("user", tuple(_content(message, path, ("text", "image_url"), ignored)))
-        case "assistant":
-            return Message("assistant", tuple(_assistant(message, path, ignored)))
-        case _:
-            name = fields.string(message, "name", path=f"{path}.") or ""
-            if role == "tool":
-                call_id = fields.string(message, "tool_call_id", path=f"{path}.", required=True) or ""
-            else:  # the "function" role, which "tool" replaced, knows its call by name only
-                call_id = f"function_{name}"
-            parts = _content(message, path, ("text", "image_url"), ignored)
-            return Message("tool", (ToolResultPart(call_id, name, tuple(parts)),))
+def _web_search(body: Body, ignored: list[str]) -> str | None:
+    value = body.get("web_search_options")
+    if value is None:
+        return None
+    options = fields.mapping(value, "web_search_options")
+    ignored += [
+        f"web_search_options.{name}"
+        for name, extra in options.items()
+        if extra is not None and (name, extra) != ("search_context_size", "medium")
+    ]
+    return "web_search_options"
 
 
-def _assistant(message: Body, path: str, ignored: list[str]) -> list[Part]:
-    parts: list[Part] = []
-    reasoning = fields.string(message, "reasoning_content", path=f"{path}.")
-    if reasoning:
-        parts.append(ReasoningPart(reasoning))
-    parts += _content(message, path, ("text", "refusal"), ignored)
-    refusal = fields.string(message, "refusal", path=f"{path}.")
-    if refusal:
-        parts.append(TextPart(refusal))
-    metadata = _metadata(message)
-    if metadata:
-        last = next((part for part in reversed(parts) if isinstance(part, TextPart)), None)
-        if last is None:
-            parts.append(TextPart("", metadata))
-        else:
-            last.provider_metadata = metadata
-    for position, value in enumerate(fields.array(message, "tool_calls", path=f"{path}.")):
-        parts.append(_tool_call(fields.mapping(value, f"{path}.tool_calls[{position}]"), path, position))
-    older = message.get("function_call")
-    if older is not None:
-        call = fields.mapping(older, f"{path}.function_call")
-        name = fields.string(call, "name", path=f"{path}.function_call.", required=True) or ""
-        parts.append(ToolCallPart(f"function_{name}", name, decode_arguments(call.get("arguments"))))
-    return parts
+# Thinking, and what Google's own OpenAI layer takes beyond OpenAI's fields.
 
 
-def _tool_call(call: Body, path: str, position: int) -> ToolCallPart:
-    path = f"{path}.tool_calls[{position}]"
-    kind = "custom" if call.get("type") == "custom" else "function"
-    function = fields.mapping(call.get(kind), f"{path}.{kind}")
-    name = fields.string(function, "name", path=f"{path}.{kind}.", required=True) or ""
-    if not name:
-        raise BadRequest(f"{path}.{kind}.name is empty", param=f"{path}.{kind}.name")
-    if kind == "custom":
-        arguments: dict[str, Any] = {"input": function.get("input") or ""}
-    else:
-        arguments = decode_arguments(function.get("arguments"))
-    call_id = fields.string(call, "id", path=f"{path}.") or f"{path}"
-    return ToolCallPart(call_id, name, arguments, _metadata(call))
-
-
-def _metadata(holder: Body) -> Metadata | None:
-    """``extra_content`` as Google's OpenAI layer defines it, if it is well formed; anything else is not ours."""
-    extra = holder.get("extra_content")
-    if isinstance(extra, dict) and isinstance(google := extra.get("google"), dict):
-        signature = google.get("thought_signature")
-        if isinstance(signature, str) and signature:
-            return {"google": {"thought_signature": signature}}
-    return None
-
-
-def _content(message: Body, path: str, kinds: tuple[str, ...], ignored: list[str]) -> list[Any]:
-    """The parts of ``message["content"]``: a string, null, or an array of parts of the given kinds."""
-    content = message.get("content")
-    if content is None:
-        if message["role"] in ("system", "developer", "user"):
-            raise fields.wrong_type(
-                f"{path}.content", "a string or an array of parts", content, missing="content" not in message
-            )
-        return []
-    if isinstance(content, str):
-        return [TextPart(content)] if content else []
-    if not isinstance(content, list):
-        raise fields.wrong_type(f"{path}.content", "a string or an array of parts", content)
-    parts: list[TextPart | AttachmentPart] = []
-    for position, value in enumerate(content):
-        where = f"{path}.content[{position}]"
-        if isinstance(value, str):
-            value = {"type": "text", "text": value}
-        part = fields.mapping(value, where)
-        kind = part.get("type")
-        if kind in ("input_text", "output_text"):  # as in Responses
-            kind = "text"
-        if kind not in kinds:
-            raise BadRequest(
-                f"{where}.type must be one of {', '.join(kinds)} here, not {shown(kind)}", param=f"{where}.type"
-            )
-        if kind == "image_url":
-            parts.append(_image(part, where, ignored))
-        else:
-            text = fields.string(part, kind, path=f"{where}.", required=True)
-            if text:
-                parts.append(TextPart(text))
-    return parts
-
-
-def _image(part: Body, where: str, ignored: list[str]) -> AttachmentPart:
-    value = part.get("image_url")
-    if isinstance(value, str):  # not in the reference, but sent by some clients
-        value = {"url": value}
-    holder = fields.mapping(value, f"{where}.image_url")
-    param = f"{where}.image_url.url"
-    url = fields.string(holder, "url", path=f"{where}.image_url.", required=True) or ""
-    if holder.get("detail") not in (None, "auto"):
-        ignored.append("image_url.detail")
-    scheme, _, rest = url.partition(":")
-    head, comma, content = rest.partition(",")
-    if scheme.lower() != "data" or not comma:
+def _with_effort(thinking: Thinking, body: Body, ignored: list[str]) -> Thinking:
+    """``reasoning_effort`` and Google's fields exclude each other; the more exact ones count."""
+    effort = fields.string(body, "reasoning_effort")
+    if effort is None:
+        return thinking
+    if effort not in _EFFORTS:
         raise BadRequest(
-            "images are taken as data: URLs only (data:image/png;base64,...); agproxy fetches nothing itself",
-            param=param,
+            f"reasoning_effort must be one of none, minimal, low, medium, high, xhigh, max, not {shown(effort)}",
+            param="reasoning_effort",
         )
-    media_type, *options = head.split(";")
-    if "base64" not in [option.strip().lower() for option in options]:
-        raise BadRequest("the image's data: URL must be base64 (data:image/png;base64,...)", param=param)
-    return fields.image(media_type.strip(), content, param=param)
+    if thinking.effort is not None or thinking.budget_tokens is not None:
+        ignored.append("reasoning_effort")
+        return thinking
+    return replace(thinking, effort=_EFFORTS[effort])
 
 
-# Tools.
+def _google(body: Body, ignored: list[str]) -> tuple[Thinking, dict[str, Any] | None]:
+    """``extra_body.google``; SDKs unwrap one ``extra_body``, so that ``google`` may also stand alone."""
+    outer = body.get("extra_body")
+    holder = {} if outer is None else fields.mapping(outer, "extra_body")
+    ignored += [f"extra_body.{name}" for name, given in holder.items() if name != "google" and given is not None]
+    path, value = "extra_body.google", holder.get("google")
+    if value is None:
+        path, value = "google", body.get("google")
+    elif body.get("google") is not None:
+        ignored.append("google")
+    thinking = Thinking()
+    options: dict[str, Any] = {}
+    for name, given in ({} if value is None else fields.mapping(value, path)).items():
+        match name:
+            case _ if given is None:
+                continue
+            case "thinking_config" | "thinkingConfig":
+                thinking = _thinking_config(fields.mapping(given, f"{path}.{name}"), f"{path}.{name}.", ignored)
+            case "cached_content" | "cachedContent":
+                options["cached_content"] = fields.string({name: given}, name, path=f"{path}.")
+            case "safety_settings" | "safetySettings":
+                options["safety_settings"] = _safety(given, f"{path}.{name}")
+            case _:
+                ignored.append(f"{path}.{name}")
+    return thinking, {"google": options} if options else None
 
 
-def _tools(body: Body, ignored: list[str]) -> tuple[Tool, ...]:
-    tools: dict[str, Tool] = {}
-    for position, value in enumerate(fields.array(body, "tools")):
-        path = f"tools[{position}]"
-        holder = fields.mapping(value, path)
-        kind = holder.get("type", "function")
-        if kind not in ("function", "custom"):
-            ignored.append(path)  # a hosted tool that only OpenAI runs
-            continue
-        flat = kind not in holder and "name" in holder  # as in Responses, which some clients send here too
-        declared = holder if flat else fields.mapping(holder.get(kind), f"{path}.{kind}")
-        if declared.get("strict"):
-            ignored.append("tools[].function.strict")  # Gemini follows schemas, but does not promise to
-        tool = _tool(kind, declared, f"{path}.{kind}.")
-        if tool.name in tools:
-            ignored.append(path)  # Gemini refuses two declarations of one name
-            continue
-        tools[tool.name] = tool
-    return tuple(tools.values())
+def _thinking_config(config: Body, path: str, ignored: list[str]) -> Thinking:
+    config = {_SNAKE.get(name, name): value for name, value in config.items()}
+    ignored += [path + name for name, given in config.items() if name not in _SNAKE.values() and given is not None]
+    level = fields.string(config, "thinking_level", path=path)
+    effort = None if level is None else _EFFORTS.get(level.lower())
+    if level is not None and effort is None:
+        raise BadRequest(
+            f"{path}thinking_level must be one of minimal, low, medium, high, not {shown(level)}",
+            param=f"{path}thinking_level",
+        )
+    budget = fields.integer(config, "thinking_budget", low=-1, high=_MAX_TOKENS, path=path)
+    if budget is not None and effort is not None:
+        raise BadRequest(f"{path}thinking_budget and thinking_level exclude each other", param=f"{path}thinking_budget")
+    show = None if config.get("include_thoughts") is None else fields.boolean(config, "include_thoughts", path=path)
+    return Thinking(effort, budget, show)
 
 
-def _tool(kind: str, holder: Body, path: str) -> Tool:
-    name = fields.string(holder, "name", path=path, required=True)
-    if not name:
-        raise BadRequest(f"{path}name is empty", param=f"{path}name")
-    description = fields.string(holder, "description", path=path) or ""
-    if kind == "function":
-        return Tool(name, description, holder.get("parameters"))
-    form = holder.get("format")
-    if isinstance(form, dict) and isinstance(grammar := form.get("grammar"), dict):
-        description += f"\n\nThe input must follow this {grammar.get('syntax')} grammar:\n{grammar.get('definition')}"
-    return Tool(name, description, _FREEFORM_PARAMETERS, freeform=True)
-
-
-_FREEFORM_PARAMETERS = {
-    "type": "object",
-    "properties": {"input": {"type": "string", "description": "The whole input, as plain text."}},
-    "required": ["input"],
+_SNAKE = {
+    **{name: name for name in ("thinking_level", "thinking_budget", "include_thoughts")},
+    "thinkingLevel": "thinking_level",
+    "thinkingBudget": "thinking_budget",
+    "includeThoughts": "include_thoughts",
 }
 
 
-def _tool_choice(body: Body, tools: tuple[Tool, ...]) -> ToolChoice:
-    value = body.get("tool_choice")
-    if value is None:
-        return ToolChoice()
-    choice = _decoded_choice(value)
-    if choice.mode == "required" and not tools:
-        raise BadRequest("tool_choice demands a call, but there are no tools", param="tool_choice")
-    known = {tool.name for tool in tools}
-    for name in choice.names:
-        if name not in known:
-            raise BadRequest(f"tool_choice names {shown(name)}, which is not among the tools", param="tool_choice")
-    return choice
+def _safety(value: object, path: str) -> list[dict[str, str]]:
+    """Settings as the Gemini API has them: ``[{"category": "HARM_CATEGORY_...", "threshold": "BLOCK_..."}]``."""
+    if not isinstance(value, list):
+        raise fields.wrong_type(path, "an array", value)
+    settings = []
+    for position, entry in enumerate(value):
+        where = f"{path}[{position}]"
+        setting = fields.mapping(entry, where)
+        settings.append(
+            {name: fields.string(setting, name, path=f"{where}.", required=True) or "" for name in _SETTING}
+        )
+    return settings
 
 
-def _decoded_choice(value: object) -> ToolChoice:
-    """Wire: ``ChatCompletionToolChoiceOption``: a word, one function or custom tool, or ``allowed_tools``."""
-    match value:
-        case "auto" | "none" | "required":
-            return ToolChoice(value)
-        case "any" | {"type": "any" | "required"}:  # Mistral's and Anthropic's words
-            return ToolChoice("required")
-        case {"type": "auto" | "none" as mode}:
-            return ToolChoice(mode)
-        case {"type": "function" | "custom" | "tool", "name": str(name)}:
-            return ToolChoice("required", (name,))
-        case {"type": "function", "function": {"name": str(name)}} | {"type": "custom", "custom": {"name": str(name)}}:
-            return ToolChoice("required", (name,))
-        case {"type": "allowed_tools", "allowed_tools": {"mode": "auto" | "required" as mode, "tools": [*entries]}}:
-            names = []
-            for entry in entries:
-                match entry:
-                    case {"function": {"name": str(name)}} | {"custom": {"name": str(name)}}:
-                        names.append(name)
-                    case _:
-                        raise BadRequest(
-                            "tool_choice.allowed_tools.tools holds an entry without a name", param="tool_choice"
-                        )
-            if not names and mode == "required":
-                raise BadRequest("tool_choice demands a call, but allows no tool", param="tool_choice")
-            return ToolChoice(mode if names else "none", tuple(names))
-    raise BadRequest(
-        'tool_choice must be "auto", "none", "required", one named function or custom tool, or allowed_tools',
-        param="tool_choice",
-    )
+_SETTING = ("category", "threshold")

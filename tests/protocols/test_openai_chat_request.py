@@ -1,48 +1,19 @@
-"""Chat Completions requests: what is understood, what is refused by name, and that nothing else can happen."""
-
-import base64
-import json
-from contextlib import suppress
+"""Chat Completions requests: every field of OpenAI's and Google's, and that nothing but a request or a 400 comes."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from agproxy.chat import (
-    AttachmentPart,
-    ChatRequest,
-    Message,
-    ReasoningPart,
-    Sampling,
-    TextPart,
-    Tool,
-    ToolCallPart,
-    ToolChoice,
-    ToolResultPart,
-)
-from agproxy.errors import BadRequest, GatewayError
-from agproxy.jsonwire import encode_json
-from agproxy.protocols.openai_chat_request import decode_arguments, decode_request
-from tests.chat_bodies import JSON, PATHS, PNG, WORDS, Json, changed, full_body
+from agproxy.chat import ChatRequest, JsonFormat, Message, Sampling, TextPart, Thinking, Tool, ToolChoice
+from agproxy.errors import BadRequest
+from agproxy.protocols.openai_chat_request import decode_request
+from tests.chat_bodies import Json
 
-GIF = base64.b64encode(b"GIF89a" + bytes(3)).decode()
 USER = {"role": "user", "content": "Hello"}
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
-PATCH = {"type": "custom", "custom": {"name": "patch"}}
-SIGNED = {"google": {"thought_signature": "QUJD"}}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
 def request(*messages: Json, **others: Json) -> ChatRequest:
     return decode_request({"model": "gpt-4o", "messages": list(messages or [USER]), **others})
-
-
-def message(value: Json) -> Message:
-    (decoded,) = request(value).messages
-    return decoded
-
-
-def image(url: Json, **others: Json) -> Json:
-    return {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url, **others}}]}
 
 
 def refusal(body: Json) -> BadRequest:
@@ -62,32 +33,6 @@ def test_model_is_kept_as_it_was_asked_for() -> None:
     assert decode_request({"model": "models/Any:Thing@1", "messages": [USER]}).model == "models/Any:Thing@1"
 
 
-@pytest.mark.parametrize(
-    ("role", "decoded"), [("system", "system"), ("developer", "system"), ("user", "user"), ("assistant", "assistant")]
-)
-def test_roles(role: str, decoded: str) -> None:
-    assert message({"role": role, "content": "x"}) == Message(decoded, (TextPart("x"),))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
-def test_content_is_a_string_or_text_parts(role: str) -> None:
-    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": ""}, {"type": "text", "text": "b"}]
-    assert message({"role": role, "content": parts}).parts == (TextPart("a"), TextPart("b"))
-    assert message({"role": role, "content": ""}).parts == ()
-    assert message({"role": role, "content": []}).parts == ()
-
-
-def test_order_of_messages_and_parts_is_kept() -> None:
-    chat = request(
-        {"role": "system", "content": "s"},
-        {"role": "user", "content": [{"type": "text", "text": "a"}, image(f"data:;base64,{PNG}")["content"][0]]},
-        {"role": "assistant", "content": "b"},
-        {"role": "developer", "content": "c"},
-    )
-    assert [entry.role for entry in chat.messages] == ["system", "user", "assistant", "system"]
-    assert chat.messages[1].parts == (TextPart("a"), AttachmentPart("image/png", PNG))
-
-
 def test_streaming_and_its_usage_are_asked_for() -> None:
     chat = request(stream=True, stream_options={"include_usage": True})
     assert (chat.stream, chat.include_usage) == (True, True)
@@ -105,284 +50,123 @@ def test_conversation_is_told_apart_by_its_cache_key() -> None:
     assert request().session is None
 
 
-# Assistant messages and tool results.
+# Tools, old and new.
 
 
-def test_assistant_calls_with_null_content() -> None:
-    calls = [
-        {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at":"sky"}'}},
-        {"id": "call_2", "type": "function", "function": {"name": "look", "arguments": "{}"}},
-    ]
-    assert message({"role": "assistant", "content": None, "tool_calls": calls}).parts == (
-        ToolCallPart("call_1", "look", {"at": "sky"}),
-        ToolCallPart("call_2", "look", {}),
-    )
+def test_parallel_calls_are_allowed_unless_the_client_says_otherwise() -> None:
+    assert request(tools=[LOOK]).parallel_calls
+    assert request(tools=[LOOK], parallel_tool_calls=True).parallel_calls
+    chat = request(tools=[LOOK], parallel_tool_calls=False)
+    assert (chat.parallel_calls, chat.ignored) == (False, ())
 
 
-@pytest.mark.parametrize("content", ["", None, []])
-def test_assistant_calls_beside_empty_content(content: Json) -> None:
-    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
-    decoded = message({"role": "assistant", "content": content, "tool_calls": [call]})
-    assert decoded.parts == (ToolCallPart("a", "look", {}),)
+def test_functions_are_served_to_a_client_that_knows_no_tools() -> None:
+    chat = request(functions=[{"name": "now"}, {"name": "look"}], function_call={"name": "now"})
+    assert chat.tools == (Tool("now", ""), Tool("look", ""))
+    assert chat.tool_choice == ToolChoice("required", ("now",))
+    assert (chat.older_calls, chat.parallel_calls, chat.ignored) == (True, False, ())
 
 
-def test_assistant_may_have_said_nothing_at_all() -> None:
-    assert message({"role": "assistant"}).parts == ()
-    assert message({"role": "assistant", "content": None, "tool_calls": None, "refusal": None}).parts == ()
-
-
-def test_assistant_text_comes_before_its_calls() -> None:
-    call = {"id": "a", "function": {"name": "look", "arguments": "{}"}}  # "type" left out, as by some frameworks
-    decoded = message({"role": "assistant", "content": "Let me see.", "tool_calls": [call]})
-    assert decoded.parts == (TextPart("Let me see."), ToolCallPart("a", "look", {}))
-
-
-def test_calls_without_an_id_get_different_ones() -> None:
-    call = {"type": "function", "function": {"name": "look", "arguments": "{}"}}
-    chat = request({"role": "assistant", "tool_calls": [call, call]}, {"role": "assistant", "tool_calls": [call]})
-    ids = [part.id for entry in chat.messages for part in entry.parts if isinstance(part, ToolCallPart)]
-    assert all(ids)
-    assert len(set(ids)) == 3
-
-
-def test_past_call_of_a_custom_tool_holds_its_input_whole() -> None:
-    call = {"id": "a", "type": "custom", "custom": {"name": "patch", "input": '*** {"Begin"'}}
-    decoded = message({"role": "assistant", "tool_calls": [call]})
-    assert decoded.parts == (ToolCallPart("a", "patch", {"input": '*** {"Begin"'}),)
-
-
-def test_reasoning_and_refusal_of_the_past_are_kept() -> None:
-    decoded = message({"role": "assistant", "content": None, "reasoning_content": "Hm", "refusal": "No."})
-    assert decoded.parts == (ReasoningPart("Hm"), TextPart("No."))
-    decoded = message({"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]})
-    assert decoded.parts == (TextPart("No."),)
-
-
-def test_signature_of_a_call_comes_back_in_extra_content() -> None:
-    call = {"id": "a", "function": {"name": "look", "arguments": "{}"}, "extra_content": {**SIGNED, "else": 1}}
-    decoded = message({"role": "assistant", "tool_calls": [call]})
-    assert decoded.parts == (ToolCallPart("a", "look", {}, SIGNED),)
-
-
-def test_signature_of_a_message_goes_to_its_last_text() -> None:
-    content = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    decoded = message({"role": "assistant", "content": content, "extra_content": SIGNED})
-    assert decoded.parts == (TextPart("a"), TextPart("b", SIGNED))
-
-
-def test_signature_of_a_message_without_text_stands_alone() -> None:
-    assert message({"role": "assistant", "content": None, "extra_content": SIGNED}).parts == (TextPart("", SIGNED),)
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [
-        *(None, 1, "x", [], {}, {"google": None}, {"google": []}, {"google": {}}, {"other": {}}),
-        *({"google": {"thought_signature": value}} for value in (None, "", 5, ["QUJD"], {"a": 1})),
-    ],
-)
-def test_extra_content_that_is_not_googles_is_passed_over(extra: Json) -> None:
-    call = {"id": "a", "function": {"name": "look", "arguments": "{}"}, "extra_content": extra}
-    decoded = message({"role": "assistant", "content": "x", "tool_calls": [call], "extra_content": extra})
-    assert decoded.parts == (TextPart("x"), ToolCallPart("a", "look", {}))
-
-
-@pytest.mark.parametrize("content", ["sunny", [{"type": "text", "text": "sunny"}]])
-def test_tool_result(content: Json) -> None:
-    decoded = message({"role": "tool", "tool_call_id": "call_1", "content": content})
-    assert decoded == Message("tool", (ToolResultPart("call_1", "", (TextPart("sunny"),)),))
-
-
-@pytest.mark.parametrize("others", [{"content": None}, {"content": ""}, {"content": []}, {}])
-def test_tool_result_may_be_empty(others: Json) -> None:
-    assert message({"role": "tool", "tool_call_id": "a", **others}).parts == (ToolResultPart("a", "", ()),)
-
-
-def test_tool_result_may_hold_an_image() -> None:
-    decoded = message({**image(f"data:image/png;base64,{PNG}"), "role": "tool", "tool_call_id": "a"})
-    assert decoded.parts == (ToolResultPart("a", "", (AttachmentPart("image/png", PNG),)),)
-
-
-def test_function_role_finds_its_call_by_name() -> None:
-    chat = request(
-        {"role": "assistant", "content": None, "function_call": {"name": "look", "arguments": '{"a": 1}'}},
-        {"role": "function", "name": "look", "content": "sky"},
-    )
-    (call,) = chat.messages[0].parts
-    (result,) = chat.messages[1].parts
-    assert isinstance(call, ToolCallPart)
-    assert isinstance(result, ToolResultPart)
-    assert (call.name, call.arguments, result.name, result.parts) == ("look", {"a": 1}, "look", (TextPart("sky"),))
-    assert call.id == result.id
-    assert chat.ignored == ()
-
-
-@pytest.mark.parametrize(
-    ("kept", "arguments"),
-    [
-        ('{"a": 1}', {"a": 1}),
-        ('  {"a": {"b": [null]}}\n', {"a": {"b": [None]}}),
-        ("{}", {}),
-        ("", {}),
-        (" \n", {}),
-        (None, {}),
-        ({"a": 1}, {"a": 1}),
-        ({}, {}),
-        ('"{\\"a\\": 1}"', {"a": 1}),  # encoded twice
-        ('"plain words"', {"input": '"plain words"'}),
-        ('"5"', {"input": 5}),
-        ("plain words", {"input": "plain words"}),
-        ('{"a": 1', {"input": '{"a": 1'}),
-        ('{"a": 1}{"a": 1}', {"input": '{"a": 1}{"a": 1}'}),
-        ("{'a': 1}", {"input": "{'a': 1}"}),
-        ("[1, 2]", {"input": [1, 2]}),
-        ("[]", {"input": []}),
-        ("5", {"input": 5}),
-        ("true", {"input": True}),
-        ("null", {}),
-        (5, {"input": 5}),
-        (False, {"input": False}),
-        ([1], {"input": [1]}),
-        ('{"a": NaN}', {"input": '{"a": NaN}'}),
-        ('{"a": [-Infinity]}', {"input": '{"a": [-Infinity]}'}),
-        ('{"a": 1e999}', {"input": '{"a": 1e999}'}),
-        ('{"a": ' + "9" * 5000 + "}", {"input": '{"a": ' + "9" * 5000 + "}"}),
-        ('{"a": "\\ud800"}', {"input": '{"a": "\\ud800"}'}),
-        ('{"\\uDC00": 1}', {"input": '{"\\uDC00": 1}'}),
-        ('{"a": "\\ud83e\\udd8a"}', {"a": "🦊"}),
-        ('"{\\"a\\": NaN}"', {"input": '"{\\"a\\": NaN}"'}),
-        ("[" * 100_000, {"input": "[" * 100_000}),
-        ("[" * 41 + "]" * 41, {"input": "[" * 41 + "]" * 41}),
-        ({"a": 10**400}, {"input": '{"a": 1' + "0" * 400 + "}"}),
-    ],
-)
-def test_past_arguments_become_an_object_that_can_be_sent(kept: Json, arguments: Json) -> None:
-    decoded = decode_arguments(kept)
-    assert decoded == arguments
-    assert json.loads(encode_json(decoded)) == arguments
-
-
-# Images.
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        f"data:image/png;base64,{PNG}",
-        f"DATA:image/png;BASE64,{PNG}",
-        f"Data:Image/PNG;Base64,{PNG}",
-        f"data:image/png;name=a.png;base64,{PNG}",
-        f"data:image/png; base64 ,{PNG}",
-        f"data:;base64,{PNG}",
-        f"data:image/jpeg;base64,{PNG}",
-        f"data:image/gif;base64,{PNG}",
-        f"data:image/png;base64,{PNG[:8]}\r\n {PNG[8:]}\n",
-        f"data:image/png;base64,{PNG.rstrip('=')}",
-        f"data:image/png;base64,{PNG.replace('+', '-').replace('/', '_')}",
-    ],
-)
-def test_image_in_a_data_url(url: str) -> None:
-    assert message(image(url)).parts == (AttachmentPart("image/png", PNG),)
-
-
-def test_image_type_jpg_is_jpeg() -> None:
-    assert message(image("data:image/jpg;base64,QUJD")).parts == (AttachmentPart("image/jpeg", "QUJD"),)
-
-
-def test_image_url_may_be_a_bare_string() -> None:
-    part = {"type": "image_url", "image_url": f"data:image/png;base64,{PNG}"}
-    assert message({"role": "user", "content": [part]}).parts == (AttachmentPart("image/png", PNG),)
-
-
-def test_detail_of_an_image_is_ignored_and_listed() -> None:
-    assert request(image(f"data:;base64,{PNG}", detail="high")).ignored == ("image_url.detail",)
-    assert request(image(f"data:;base64,{PNG}", detail="auto")).ignored == ()
-
-
-# Tools.
-
-
-def test_function_tool() -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
-    tool = {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": schema}}
-    assert request(tools=[tool]).tools == (Tool("look", "Looks.", schema),)
-
-
-@pytest.mark.parametrize("tool", [{"type": "function", "function": {"name": "now"}}, {"function": {"name": "now"}}])
-def test_function_tool_without_parameters(tool: Json) -> None:
-    assert request(tools=[tool]).tools == (Tool("now", ""),)
-
-
-def test_custom_tool_takes_one_text() -> None:
-    (tool,) = request(tools=[{"type": "custom", "custom": {"name": "patch", "description": "Patches."}}]).tools
-    assert (tool.name, tool.description, tool.freeform) == ("patch", "Patches.", True)
-    assert isinstance(tool.parameters, dict)
-    assert tool.parameters["required"] == ["input"]
-
-
-def test_grammar_of_a_custom_tool_is_told_in_its_description() -> None:
-    grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": 'start: "a"+'}}
-    (tool,) = request(tools=[{"type": "custom", "custom": {"name": "patch", "format": grammar}}]).tools
-    assert "lark" in tool.description
-    assert 'start: "a"+' in tool.description
-
-
-def test_hosted_tool_is_left_out_and_listed() -> None:
-    chat = request(tools=[{"type": "web_search"}, LOOK, {"type": None}])
+def test_functions_beside_tools_are_listed() -> None:
+    chat = request(tools=[LOOK], functions=[{"name": "now"}], function_call={"name": "now"})
     assert [tool.name for tool in chat.tools] == ["look"]
-    assert chat.ignored == ("tools[0]", "tools[2]")
+    assert (chat.older_calls, chat.tool_choice) == (False, ToolChoice())
+    assert chat.ignored == ("functions", "function_call")
 
 
-def test_second_tool_of_a_name_is_left_out_and_listed() -> None:
-    chat = request(tools=[LOOK, LOOK])
-    assert [tool.name for tool in chat.tools] == ["look"]
-    assert chat.ignored == ("tools[1]",)
+def test_tool_choice_beside_functions_is_listed() -> None:
+    chat = request(functions=[{"name": "now"}], tool_choice="required")
+    assert (chat.tool_choice, chat.ignored) == (ToolChoice(), ("tool_choice",))
+    assert request(functions=[{"name": "now"}], tool_choice="auto").ignored == ()
 
 
-@pytest.mark.parametrize("tools", [None, []])
-def test_no_tools(tools: Json) -> None:
-    assert request(tools=tools).tools == ()
-
-
-def allowed(mode: str, *tools: Json) -> Json:
-    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(tools)}}
+def test_search_by_a_tool_leaves_functions_served() -> None:
+    chat = request(tools=[{"type": "web_search"}], functions=[{"name": "now"}])
+    assert (chat.web_search, chat.older_calls, chat.tools) == ("tools[0]", True, (Tool("now", ""),))
 
 
 @pytest.mark.parametrize(
-    ("value", "choice"),
+    ("sent", "field"),
     [
-        (None, ToolChoice("auto")),
-        ("auto", ToolChoice("auto")),
-        ("none", ToolChoice("none")),
-        ("required", ToolChoice("required")),
-        ("any", ToolChoice("required")),
-        ({"type": "function", "function": {"name": "look"}}, ToolChoice("required", ("look",))),
-        ({"type": "custom", "custom": {"name": "patch"}}, ToolChoice("required", ("patch",))),
-        (allowed("auto", LOOK), ToolChoice("auto", ("look",))),
-        (allowed("required", PATCH, LOOK), ToolChoice("required", ("patch", "look"))),
+        ({}, None),
+        ({"web_search_options": None}, None),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"tools": [LOOK, {"type": "web_search"}]}, "tools[1]"),
+        ({"tools": [{"googleSearch": {}}], "web_search_options": {}}, "web_search_options"),
     ],
 )
-def test_tool_choice(value: Json, choice: ToolChoice) -> None:
-    assert request(tools=[LOOK, PATCH], tool_choice=value).tool_choice == choice
+def test_search_of_the_web_is_asked_for_by_a_field(sent: Json, field: str | None) -> None:
+    chat = request(**sent)
+    assert (chat.web_search, chat.ignored) == (field, ())
 
 
-@pytest.mark.parametrize("value", ["auto", "none", None])
-def test_tool_choice_without_tools_may_leave_it_to_the_model(value: Json) -> None:
-    assert request(tool_choice=value).tools == ()
+def test_options_of_a_search_are_listed_but_the_defaults() -> None:
+    defaults = {"search_context_size": "medium", "user_location": None}
+    assert request(web_search_options=defaults).ignored == ()
+    place = {"type": "approximate", "approximate": {"city": "Rome"}}
+    chat = request(web_search_options={"search_context_size": "high", "user_location": place})
+    assert chat.ignored == ("web_search_options.search_context_size", "web_search_options.user_location")
 
 
 # Sampling.
 
 
 def test_sampling() -> None:
-    chat = request(temperature=0, top_p=0.5, max_tokens=100, stop=["a", "b"], seed=7)
-    assert chat.sampling == Sampling(0, 0.5, 100, ("a", "b"), 7)
+    chat = request(
+        temperature=0,
+        top_p=0.5,
+        top_k=40,
+        presence_penalty=-2,
+        frequency_penalty=1.5,
+        max_tokens=100,
+        stop=["a", "b"],
+        seed=7,
+        n=3,
+        logprobs=True,
+        top_logprobs=5,
+    )
+    assert chat.sampling == Sampling(
+        temperature=0,
+        top_p=0.5,
+        top_k=40,
+        presence_penalty=-2,
+        frequency_penalty=1.5,
+        max_output_tokens=100,
+        stop=("a", "b"),
+        seed=7,
+        choices=3,
+        top_logprobs=5,
+    )
     assert chat.ignored == ()
 
 
-def test_sampling_is_left_to_the_model_when_null() -> None:
-    names = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed")
-    assert request(**dict.fromkeys(names)).sampling == Sampling()
+@pytest.mark.parametrize("name", ["presence_penalty", "frequency_penalty", "top_k"])
+@pytest.mark.parametrize("zero", [0, 0.0, -0.0])
+def test_zero_that_asks_for_nothing_is_left_to_the_model(name: str, zero: float) -> None:
+    assert request(**{name: zero}) == request()
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({}, None),
+        ({"logprobs": False}, None),
+        ({"logprobs": None, "top_logprobs": 0}, None),
+        ({"logprobs": True}, 0),
+        ({"logprobs": True, "top_logprobs": None}, 0),
+        ({"logprobs": True, "top_logprobs": 0}, 0),
+        ({"logprobs": True, "top_logprobs": 20}, 20),
+    ],
+)
+def test_alternatives_of_a_token_are_told_as_asked(sent: Json, told: int | None) -> None:
+    chat = request(**sent)
+    assert (chat.sampling.top_logprobs, chat.ignored) == (told, ())
+
+
+@pytest.mark.parametrize("sent", [{}, {"logprobs": False}, {"logprobs": None}])
+def test_alternatives_without_logprobs_are_listed(sent: Json) -> None:
+    chat = request(top_logprobs=5, **sent)
+    assert (chat.sampling.top_logprobs, chat.ignored) == (None, ("top_logprobs",))
 
 
 @pytest.mark.parametrize(
@@ -425,75 +209,122 @@ def test_any_seed_of_openai_is_folded_into_one_of_gemini(seed: float) -> None:
         assert folded == seed
 
 
-# What is not honoured.
+# The answer's format.
 
 
-def test_fields_that_are_not_honoured_are_listed_once_in_order() -> None:
-    chat = request(
-        {**USER, "name": "bob"},
-        {**USER, "name": "eve"},
-        user="me",
-        n=2,
-        logprobs=True,
-        logit_bias={"50256": -100},
-        parallel_tool_calls=False,
-        response_format={"type": "json_object"},
-        reasoning_effort="low",
-        functions=[],
-        whatever=0,
-    )
-    assert chat.ignored == (
-        *("user", "n", "logprobs", "logit_bias", "parallel_tool_calls", "response_format", "reasoning_effort"),
-        *("functions", "whatever", "messages[].name"),
-    )
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (None, None),
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, JsonFormat()),
+        ({"type": "json_object", "schema": SCHEMA}, JsonFormat(SCHEMA)),
+        ({"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": SCHEMA}}, JsonFormat(SCHEMA)),
+        ({"type": "json_schema", "json_schema": {"name": "a", "schema": None}}, JsonFormat()),
+        ({"type": "json_schema", "json_schema": {"name": "a"}}, JsonFormat()),
+        ({"type": "json_schema", "name": "a", "schema": SCHEMA}, JsonFormat(SCHEMA)),
+    ],
+)
+def test_response_format(sent: Json, expected: JsonFormat | None) -> None:
+    chat = request(response_format=sent)
+    assert (chat.json_format, chat.ignored) == (expected, ())
 
 
-def test_keys_of_messages_and_tools_that_are_not_read_are_listed() -> None:
-    spoken: Json = {
-        "role": "assistant",
-        "content": "Hi",
-        "audio": {"id": "audio_1"},
-        "annotations": [],
-        "cache_control": None,
-    }
-    asked = {"role": "user", "content": "Hi", "name": "Ann", "cache_control": {"type": "ephemeral"}}
-    tool = {"type": "function", "function": {"name": "f", "strict": True}}
-    chat = request(asked, spoken, asked, tools=[tool])
-    assert chat.ignored == (
-        "messages[].name",
-        "messages[].cache_control",
-        "messages[].audio",
-        "tools[].function.strict",
-    )
+# Thinking, and Google's own fields.
 
 
-def test_allowed_tools_may_be_none_at_all() -> None:
-    tool = {"type": "function", "function": {"name": "f"}}
-    asked = {"role": "user", "content": "Hi"}
-    assert request(asked, tools=[tool], tool_choice=allowed("auto")).tool_choice == ToolChoice("none")
-    with pytest.raises(BadRequest, match="allows no tool"):
-        request(asked, tools=[tool], tool_choice=allowed("required"))
+@pytest.mark.parametrize(
+    ("sent", "effort"),
+    [
+        *((word, word) for word in ("none", "minimal", "low", "medium", "high")),
+        *((word, "high") for word in ("xhigh", "max")),
+        *((word, None) for word in ("auto", "default", None)),
+    ],
+)
+def test_reasoning_effort(sent: str | None, effort: Json) -> None:
+    chat = request(reasoning_effort=sent)
+    assert (chat.thinking, chat.ignored) == (Thinking(effort), ())
 
 
-def test_defaults_spelled_out_are_not_listed() -> None:
-    chat = request(
-        n=1,
-        parallel_tool_calls=True,
-        presence_penalty=0,
-        frequency_penalty=0.0,
-        logprobs=False,
-        top_logprobs=0,
-        logit_bias={},
-        store=False,
-        metadata={},
-        modalities=["text"],
-        service_tier="auto",
-        response_format={"type": "text"},
-        user=None,
-        reasoning_effort=None,
-        whatever=None,
-    )
-    assert chat.ignored == ()
+THINKING: list[tuple[Json, Thinking]] = [
+    ({}, Thinking()),
+    ({"thinking_level": None, "thinking_budget": None, "include_thoughts": None, "x": None}, Thinking()),
+    ({"thinking_level": "low"}, Thinking("low")),
+    ({"thinkingLevel": "HIGH", "includeThoughts": True}, Thinking("high", show=True)),
+    ({"thinking_level": "XHIGH"}, Thinking("high")),
+    ({"thinking_budget": 0}, Thinking(budget_tokens=0)),
+    ({"thinkingBudget": -1, "include_thoughts": False}, Thinking(budget_tokens=-1, show=False)),
+    ({"include_thoughts": True}, Thinking(show=True)),
+]
+
+
+@pytest.mark.parametrize(("config", "thinking"), THINKING)
+@pytest.mark.parametrize("name", ["thinking_config", "thinkingConfig"])
+def test_thinking_config(name: str, config: Json, thinking: Thinking) -> None:
+    chat = request(extra_body={"google": {name: config}})
+    assert (chat.thinking, chat.provider_options, chat.ignored) == (thinking, None, ())
+
+
+@pytest.mark.parametrize("config", [{"thinking_level": "low"}, {"thinking_budget": 100}])
+def test_googles_own_words_count_more_than_reasoning_effort(config: Json) -> None:
+    google = {"thinking_config": config}
+    chat = request(google=google, reasoning_effort="high")
+    assert chat.thinking == request(google=google).thinking
+    assert chat.ignored == ("reasoning_effort",)
+
+
+def test_reasoning_effort_goes_with_thoughts_that_are_shown() -> None:
+    chat = request(google={"thinking_config": {"include_thoughts": False}}, reasoning_effort="high")
+    assert (chat.thinking, chat.ignored) == (Thinking("high", show=False), ())
+
+
+GOOGLE: Json = {
+    "cached_content": "cachedContents/a",
+    "safety_settings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}],
+}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"google": GOOGLE},
+        {"extra_body": {"google": GOOGLE}},
+        {"extra_body": {"google": None, "other": None}, "google": GOOGLE},
+        {"google": {"cachedContent": GOOGLE["cached_content"], "safetySettings": GOOGLE["safety_settings"]}},
+    ],
+)
+def test_googles_options_are_kept_for_google(sent: Json) -> None:
+    chat = request(**sent)
+    assert (chat.provider_options, chat.ignored) == ({"google": GOOGLE}, ())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"extra_body": None},
+        {"extra_body": {}},
+        {"google": None},
+        {"google": {}},
+        {"google": {"cached_content": None, "thinking_config": None, "safety_settings": None, "x": None}},
+    ],
+)
+def test_google_is_told_nothing_of_its_own(sent: Json) -> None:
+    assert request(**sent) == request()
+
+
+@pytest.mark.parametrize(
+    ("sent", "listed"),
+    [
+        ({"extra_body": {"x": 0, "y": None}}, ["extra_body.x"]),
+        ({"extra_body": {"google": {"media_resolution": "LOW"}}}, ["extra_body.google.media_resolution"]),
+        ({"google": {"speech_config": {}}}, ["google.speech_config"]),
+        ({"google": {"thinking_config": {"a": 1}}}, ["google.thinking_config.a"]),
+        ({"google": {"thinkingConfig": {"a": 1, "b": None}}}, ["google.thinkingConfig.a"]),
+        ({"google": {}, "extra_body": {"google": {}}}, ["google"]),
+    ],
+)
+def test_options_of_google_that_are_not_honoured_are_listed(sent: Json, listed: list[str]) -> None:
+    assert request(**sent).ignored == tuple(listed)
 
 
 # Bad input.
@@ -503,93 +334,23 @@ def each(*values: Json) -> tuple[Json, ...]:
     return values
 
 
+def google(**values: Json) -> Json:
+    return {"extra_body": {"google": values}}
+
+
 BAD_FIELDS: list[tuple[Json, str]] = [
-    # the request
-    ({"messages": [USER]}, "model"),
-    *(({"model": value, "messages": [USER]}, "model") for value in each(None, 5, True, ["gpt-4o"], {})),
-    ({"model": "gpt-4o"}, "messages"),
-    *(({"model": "gpt-4o", "messages": value}, "messages") for value in each(None, "Hello", 5, {}, USER, [])),
-]
-BAD_MESSAGES: list[tuple[Json, str]] = [
-    *((value, "messages[0]") for value in each(None, "Hello", 5, [], [USER])),
-    *(({"role": value, "content": "x"}, "messages[0].role") for value in each(None, "", "bot", "User", 5, [], {})),
-    ({"content": "x"}, "messages[0].role"),
-    *(({"role": role}, "messages[0].content") for role in ("system", "developer", "user")),
-    *(
-        ({"role": role, "content": value}, "messages[0].content")
-        for role in ("system", "user", "assistant")
-        for value in each(5, True, {}, {"type": "text", "text": "x"})
-    ),
-    ({"role": "user", "content": None}, "messages[0].content"),
-    ({"role": "tool", "tool_call_id": "a", "content": 5}, "messages[0].content"),
-    ({"role": "function", "name": "a", "content": {}}, "messages[0].content"),
-    *(({"role": "user", "content": [value]}, "messages[0].content[0]") for value in each(None, 5, [])),
-    *(
-        ({"role": "user", "content": [{"type": value}]}, "messages[0].content[0].type")
-        for value in each(None, "", 5, [])
-    ),
-    ({"role": "user", "content": [{"text": "x"}]}, "messages[0].content[0].type"),
-    ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, "messages[0].content[0].type"),
-    ({"role": "user", "content": [{"type": "refusal", "refusal": "x"}]}, "messages[0].content[0].type"),
-    ({"role": "system", "content": [{"type": "image_url", "image_url": {}}]}, "messages[0].content[0].type"),
-    ({"role": "assistant", "content": [{"type": "image_url", "image_url": {}}]}, "messages[0].content[0].type"),
-    ({"role": "user", "content": [{"type": "text"}]}, "messages[0].content[0].text"),
-    ({"role": "user", "content": [{"type": "text", "text": None}]}, "messages[0].content[0].text"),
-    (
-        {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": 5}]},
-        "messages[0].content[1].text",
-    ),
-    ({"role": "assistant", "content": [{"type": "refusal"}]}, "messages[0].content[0].refusal"),
-    ({"role": "assistant", "content": "x", "refusal": 5}, "messages[0].refusal"),
-    ({"role": "assistant", "content": "x", "reasoning_content": []}, "messages[0].reasoning_content"),
-    # images
-    *(
-        ({"role": "user", "content": [{"type": "image_url", "image_url": value}]}, "messages[0].content[0].image_url")
-        for value in each(None, 5, [])
-    ),
-    ({"role": "user", "content": [{"type": "image_url"}]}, "messages[0].content[0].image_url"),
-    ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "messages[0].content[0].image_url.url"),
-    *(
-        (image(url), "messages[0].content[0].image_url.url")
-        for url in (
-            *(None, 5, "", "cat.png", "/etc/passwd", "file:///etc/passwd", "http://127.0.0.1/", "data:", PNG),
-            *("data:image/png;base64", "data:image/png,hello", "data:image/png;charset=utf-8,hello"),
-            *("data:image/png;base64,not base64!", "data:image/png;base64,Q", "data:image/png;base64,"),
-            *("data:image/png;base64,日本", f"data:image/png;base64,{GIF}", "data:image/gif;base64,QUJD"),
-            *("data:text/html;base64,QUJD", "data:;base64,QUJD", f"javascript:data:image/png;base64,{PNG}"),
-        )
-    ),
-    # calls and results
-    *(
-        ({"role": "assistant", "tool_calls": value}, "messages[0].tool_calls")
-        for value in each(5, "x", {}, {"id": "a"}, True)
-    ),
-    *(({"role": "assistant", "tool_calls": [value]}, "messages[0].tool_calls[0]") for value in each(None, 5, "x", [])),
-    *(
-        ({"role": "assistant", "tool_calls": [{"id": "a", **value}]}, "messages[0].tool_calls[0].function")
-        for value in each({}, {"function": None}, {"function": "look"}, {"type": "function", "custom": {"name": "a"}})
-    ),
-    *(
-        ({"role": "assistant", "tool_calls": [{"function": value}]}, "messages[0].tool_calls[0].function.name")
-        for value in each({}, {"name": None}, {"name": 5}, {"name": ""})
-    ),
-    ({"role": "assistant", "tool_calls": [{"type": "custom"}]}, "messages[0].tool_calls[0].custom"),
-    ({"role": "assistant", "tool_calls": [{"type": "custom", "custom": {}}]}, "messages[0].tool_calls[0].custom.name"),
-    (
-        {"role": "assistant", "tool_calls": [{"id": 5, "function": {"name": "a"}}]},
-        "messages[0].tool_calls[0].id",
-    ),
-    ({"role": "assistant", "function_call": "auto"}, "messages[0].function_call"),
-    ({"role": "assistant", "function_call": {}}, "messages[0].function_call.name"),
-    ({"role": "tool", "content": "x"}, "messages[0].tool_call_id"),
-    ({"role": "tool", "tool_call_id": None, "content": "x"}, "messages[0].tool_call_id"),
-    ({"role": "tool", "tool_call_id": 5, "content": "x"}, "messages[0].tool_call_id"),
-    ({"role": "tool", "tool_call_id": "a", "name": [], "content": "x"}, "messages[0].name"),
-    ({"role": "function", "name": 5, "content": "x"}, "messages[0].name"),
-]
-BAD_OPTIONS: list[tuple[Json, str]] = [
     *(({"temperature": value}, "temperature") for value in each(9, -0.1, 2.001, "1", True, [], 10**400)),
     *(({"top_p": value}, "top_p") for value in each(1.5, -1, "1", False, {})),
+    *(({"top_k": value}, "top_k") for value in each(-1, 2**31, 1.5, "9", True, [])),
+    *(
+        ({name: value}, name)
+        for name in ("presence_penalty", "frequency_penalty")
+        for value in each(-2.1, 2.1, "0", True, [], 10**400)
+    ),
+    *(({"n": value}, "n") for value in each(0, -1, 9, 128, 1.5, "2", True, [])),
+    *(({"logprobs": value}, "logprobs") for value in each(0, 5, "true", [], {})),
+    *(({"logprobs": True, "top_logprobs": value}, "top_logprobs") for value in each(-1, 21, 1.5, "5", True)),
+    ({"top_logprobs": 21}, "top_logprobs"),
     *(({"max_tokens": value}, "max_tokens") for value in each(-1, 0, 2**31, 1.5, "9", True, [], 10**400, 1e300)),
     *(({"max_completion_tokens": value}, "max_completion_tokens") for value in each(-1, 0, 2**31, 1.5, "9", True)),
     ({"max_completion_tokens": 5, "max_tokens": -1}, "max_tokens"),
@@ -599,36 +360,75 @@ BAD_OPTIONS: list[tuple[Json, str]] = [
     *(({"stream_options": value}, "stream_options") for value in each("x", 5, [], [1], "", 0, False, True)),
     *(({"stream_options": {"include_usage": value}}, "stream_options.include_usage") for value in each("true", 1, {})),
     *(({"prompt_cache_key": value}, "prompt_cache_key") for value in each(5, [], {}, True)),
-    *(({"tools": value}, "tools") for value in each(5, "x", {}, LOOK, True)),
-    *(({"tools": [value]}, "tools[0]") for value in each(None, 5, "look", [])),
-    *(({"tools": [value]}, "tools[0].function") for value in each({}, {"type": "function"}, {"function": "look"})),
-    ({"tools": [{"type": "function", "name": 5}]}, "tools[0].function.name"),
-    *(
-        ({"tools": [LOOK, {"type": "function", "function": value}]}, "tools[1].function.name")
-        for value in each({}, {"name": None}, {"name": ""}, {"name": 5}, {"name": ["look"]})
-    ),
-    ({"tools": [{"type": "function", "function": {"name": "a", "description": 5}}]}, "tools[0].function.description"),
-    ({"tools": [{"type": "custom"}]}, "tools[0].custom"),
-    ({"tools": [{"type": "custom", "custom": {"name": ""}}]}, "tools[0].custom.name"),
-    *(
-        ({"tools": [LOOK], "tool_choice": value}, "tool_choice")
-        for value in each(
-            *("must", "", 5, True, [], {}, ["auto"], {"type": "function"}, {"type": "function", "name": "other"}),
-            *({"type": "function", "function": {"name": 5}}, {"type": "function", "function": {"name": "other"}}),
-            *({"type": "custom", "custom": {"name": "other"}}, {"type": "web_search"}),
-            *(allowed("auto", {"type": "function"}), allowed("auto", "look"), allowed("never", LOOK)),
-            *(allowed("auto", PATCH), {"type": "allowed_tools", "mode": "auto", "tools": [LOOK]}),
-            {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": "look"}},
-        )
-    ),
-    ({"tool_choice": "required"}, "tool_choice"),
-    ({"tool_choice": {"type": "function", "function": {"name": "look"}}}, "tool_choice"),
+    *(({"parallel_tool_calls": value}, "parallel_tool_calls") for value in each("false", 0, [])),
+    ({"parallel_tool_calls": "x", "functions": [{"name": "a"}]}, "parallel_tool_calls"),
+    *(({"tools": value}, "tools") for value in each(5, "x", {}, True)),
+    ({"tools": [LOOK], "tool_choice": "must"}, "tool_choice"),
     ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, "tool_choice"),
+    *(({"functions": value}, "functions") for value in each(5, "x", {"name": "a"}, True)),
+    ({"functions": [{}]}, "functions[0].name"),
+    *(
+        ({"functions": [{"name": "a"}], "function_call": value}, "function_call")
+        for value in each("must", {"name": "b"}, {"name": 5}, {}, 5, [])
+    ),
+    *(({"web_search_options": value}, "web_search_options") for value in each(True, "x", [], 5)),
+    *(({"response_format": value}, "response_format") for value in each("json", [], 5, True)),
+    *(
+        ({"response_format": {"type": value}}, "response_format.type")
+        for value in each(None, "json", "xml", "grammar", 5, ["text"], {})
+    ),
+    ({"response_format": {}}, "response_format.type"),
+    *(
+        ({"response_format": {"type": "json_schema", **value}}, "response_format.json_schema")
+        for value in each({}, {"json_schema": None}, {"json_schema": "x"}, {"json_schema": [], "schema": {}})
+    ),
+    *(
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": value}}},
+            "response_format.json_schema.schema",
+        )
+        for value in each("x", [], True, 5)
+    ),
+    *(
+        ({"response_format": {"type": "json_object", "schema": value}}, "response_format.schema")
+        for value in each("x", 5)
+    ),
+    *(({"reasoning_effort": value}, "reasoning_effort") for value in each("", "High", "lots", "x" * 999, 5, True, [])),
+    *(({"extra_body": value}, "extra_body") for value in each("x", [], 5, True)),
+    *(({"extra_body": {"google": value}}, "extra_body.google") for value in each("x", [], 5, False)),
+    *(({"google": value}, "google") for value in each("x", [], 5, False)),
+    *((google(thinking_config=value), "extra_body.google.thinking_config") for value in each("low", [], 5)),
+    *(
+        (google(thinking_config={"thinking_level": value}), "extra_body.google.thinking_config.thinking_level")
+        for value in each("", "lots", "auto", 5, [], True)
+    ),
+    *(
+        (google(thinkingConfig={"thinkingBudget": value}), "extra_body.google.thinkingConfig.thinking_budget")
+        for value in each(-2, 2**31, 1.5, "9", True)
+    ),
+    (
+        google(thinking_config={"thinking_level": "low", "thinking_budget": 5}),
+        "extra_body.google.thinking_config.thinking_budget",
+    ),
+    (
+        google(thinking_config={"include_thoughts": "yes"}),
+        "extra_body.google.thinking_config.include_thoughts",
+    ),
+    *((google(cached_content=value), "extra_body.google.cached_content") for value in each(5, [], {}, True)),
+    *((google(safety_settings=value), "extra_body.google.safety_settings") for value in each("OFF", {}, 5)),
+    *((google(safetySettings=[value]), "extra_body.google.safetySettings[0]") for value in each("OFF", None, [])),
+    *(
+        (google(safety_settings=[{"threshold": "OFF", **value}]), "extra_body.google.safety_settings[0].category")
+        for value in each({}, {"category": None}, {"category": 5})
+    ),
+    (google(safety_settings=[{"category": "a"}]), "extra_body.google.safety_settings[0].threshold"),
 ]
-BAD_BODIES = [
-    *BAD_FIELDS,
-    *(({"model": "gpt-4o", "messages": [value]}, param) for value, param in BAD_MESSAGES),
-    *(({"model": "gpt-4o", "messages": [USER], **options}, param) for options, param in BAD_OPTIONS),
+BAD_BODIES: list[tuple[Json, str]] = [
+    ({"messages": [USER]}, "model"),
+    *(({"model": value, "messages": [USER]}, "model") for value in each(None, 5, True, ["gpt-4o"], {})),
+    ({"model": "gpt-4o"}, "messages"),
+    ({"model": "gpt-4o", "messages": [{"role": "user"}]}, "messages[0].content"),
+    *(({"model": "gpt-4o", "messages": [USER], **options}, param) for options, param in BAD_FIELDS),
 ]
 
 
@@ -639,72 +439,5 @@ def test_bad_body_is_refused_by_the_name_of_its_field(body: Json, param: str) ->
     error = refusal(body)
     assert error.status == 400
     assert error.param == param
-    assert param.rpartition(".")[2] in error.message or "image" in error.message
+    assert param.rpartition(".")[2] in error.message
     assert len(error.message) < 400
-
-
-def test_field_at_fault_is_named_in_later_messages() -> None:
-    bad = {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "text"}]}
-    assert refusal({"model": "m", "messages": [USER, USER, bad]}).param == "messages[2].content[1].text"
-
-
-def test_value_from_the_client_cannot_break_the_message() -> None:
-    error = refusal({"model": "m", "messages": [{"role": "x\r\nSet-Cookie: a" + "y" * 500, "content": "x"}]})
-    assert "\n" not in error.message
-    assert len(error.message) < 300
-
-
-def test_request_is_not_changed_by_decoding_it() -> None:
-    body = full_body()
-    decode_request(body)
-    assert body == full_body()
-
-
-# Fuzz: whatever comes, there is a request or a 4xx.
-
-
-def decodes_or_refuses(body: Json) -> None:
-    try:
-        chat = decode_request(body)
-    except GatewayError as error:
-        refused = (error.status, bool(error.param), bool(error.message))
-        assert refused == (400, True, True)
-    else:
-        encode_json([part.arguments for entry in chat.messages for part in entry.parts if hasattr(part, "arguments")])
-
-
-def test_full_body_is_served() -> None:
-    chat = decode_request(full_body())
-    assert len(chat.messages) == 8
-    assert chat.ignored == ("metadata", "messages[].name", "image_url.detail")
-
-
-@given(st.dictionaries(WORDS | st.text(), JSON, max_size=6))
-@settings(max_examples=100, deadline=None, derandomize=True)
-def test_any_object_is_served_or_refused(body: Json) -> None:
-    decodes_or_refuses(body)
-
-
-@given(st.lists(st.dictionaries(WORDS, JSON, max_size=5) | JSON, min_size=1, max_size=3))
-@settings(max_examples=100, deadline=None, derandomize=True)
-def test_any_messages_are_served_or_refused(messages: Json) -> None:
-    decodes_or_refuses({"model": "m", "messages": messages})
-
-
-@given(st.lists(st.tuples(st.sampled_from(PATHS), st.just(...) | JSON), min_size=1, max_size=2))
-@settings(max_examples=300, deadline=None, derandomize=True)
-def test_full_body_changed_anywhere_is_served_or_refused(changes: Json) -> None:
-    body = full_body()
-    for path, value in changes:
-        with suppress(KeyError, IndexError, TypeError):  # the first change took the place of the second away
-            body = changed(body, path, value)
-    decodes_or_refuses(body)
-
-
-ODD_VALUES: list[Json] = [..., None, True, 0, -1, 1.5, 10**400, "", "x", "\ud800", [], [[]], [None], {}]
-
-
-@pytest.mark.parametrize("value", ODD_VALUES, ids=range(len(ODD_VALUES)))
-def test_full_body_changed_everywhere_in_turn_is_served_or_refused(value: Json) -> None:
-    for path in PATHS:
-        decodes_or_refuses(changed(full_body(), path, value))
