@@ -1,7 +1,7 @@
 """The INI file as frozen dataclasses: a section is a class, an option is a field with its default.
 
-``load`` reads the file once, ``Watcher`` reads it again when it changes. ``agproxy.ini`` in this package is the
-reference for what each option means.
+``load`` reads the file; ``watcher`` does so again when it changes. ``agproxy.ini`` in this package is the reference for
+what each option means.
 """
 
 import logging
@@ -9,8 +9,6 @@ import os
 import re
 import stat
 import sys
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,8 +26,6 @@ GEMINI_URL = "https://generativelanguage.googleapis.com"
 KEY_PAGE = "https://aistudio.google.com/apikey"
 FILE_NAME = "agproxy.ini"
 SYSTEM_PATH = Path("/etc/agproxy", FILE_NAME)
-_SETTLED_NS = 2 * 10**9
-CHECK_INTERVAL_S = 1.0  # how often a Watcher looks at the file
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - listened on only when the operator lets the local network in
 SECRET_SOURCES = ("env", "file")
@@ -49,10 +45,6 @@ class Stamp(NamedTuple):
     def of(cls, state: os.stat_result) -> "Stamp":
         return cls(state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
 
-    def is_settled(self, now_ns: int) -> bool:
-        """Whether the file has been left alone for some time, so that nobody is in the middle of writing it."""
-        return now_ns - max(self.mtime_ns, self.ctime_ns) > _SETTLED_NS
-
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -63,6 +55,7 @@ class Server:
     allow_lan_access: bool = option(False, cast.boolean)
     auth_mode: str = option("auto", cast.choice("off", "strict", "all_except_health", "auto"))
     api_key: str = option("", cast.api_key, secret=True)
+    fix_paths: bool = option(False, cast.boolean)
     allowed_hosts: tuple[str, ...] = option((), cast.allowed_hosts)
     allowed_origins: tuple[str, ...] = option((), cast.origins)
     trusted_proxies: tuple[Network, ...] = option((), cast.networks)
@@ -113,6 +106,23 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Safety:
+    """``[safety]``: how readily Gemini blocks, where the client does not say; empty = Google's own default."""
+
+    harassment: str = option("", cast.safety)
+    hate_speech: str = option("", cast.safety)
+    sexually_explicit: str = option("", cast.safety)
+    dangerous_content: str = option("", cast.safety)
+    civic_integrity: str = option("", cast.safety)
+
+    @property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """(category, threshold) in the words of the API (``SafetySetting``)."""
+        names = ("harassment", "hate_speech", "sexually_explicit", "dangerous_content", "civic_integrity")
+        return tuple((f"HARM_CATEGORY_{name.upper()}", level) for name in names if (level := getattr(self, name)))
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """``[log]``: what agproxy writes to its standard error."""
 
@@ -125,6 +135,7 @@ class Config:
 
     :param path: the file it was read from; None when there is none and the defaults hold.
     :param models: ``[models]`` as (pattern, target), in the order of the file.
+    :param families: ``[families]`` as (model, the model whose rules hold for it).
     :param files: that file, and those that ``file:PATH`` values were read from.
     :param stamps: the state of each when it was read; None for one that does not exist.
     """
@@ -134,13 +145,21 @@ class Config:
     upstream: Upstream = field(default_factory=Upstream)
     scheduling: Scheduling = field(default_factory=Scheduling)
     models: tuple[tuple[str, str], ...] = ()
+    families: tuple[tuple[str, str], ...] = ()
+    safety: Safety = field(default_factory=Safety)
     accounts: tuple[Account, ...] = ()
     log: Log = field(default_factory=Log)
     files: tuple[Path, ...] = field(default=(), repr=False, compare=False)
     stamps: tuple[Stamp | None, ...] = field(default=(), repr=False, compare=False)
 
 
-SECTIONS: dict[str, type] = {"server": Server, "upstream": Upstream, "scheduling": Scheduling, "log": Log}
+SECTIONS: dict[str, type] = {
+    "server": Server,
+    "upstream": Upstream,
+    "scheduling": Scheduling,
+    "safety": Safety,
+    "log": Log,
+}
 
 
 def find(environ: Mapping[str, str], *, cwd: Path | None = None, system: Path = SYSTEM_PATH) -> Path | None:
@@ -191,70 +210,6 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     return config
 
 
-class Watcher:
-    """Gives the configuration in force, and reads the file again when it has changed.
-
-    A file that is being written can be read half and still be valid: a change is taken only when it is some seconds
-    old, or two checks in a row saw the same state of the file, and another one after reading.
-    """
-
-    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
-        self._config = config
-        self._environ = environ
-        self._bound = (config.server.host, config.server.port)
-        self._lock = threading.Lock()
-        self._next_check = float("-inf")
-        self._pending: tuple[Stamp | None, ...] = ()  # a changed state, seen once
-        self._refused: tuple[Stamp | None, ...] = ()  # a state that was read, and is no use
-        self._gone = False
-
-    def current(self, now: float) -> Config:
-        """The configuration in force.
-
-        :param now: monotonic time in seconds.
-        """
-        if now >= self._next_check and self._config.files and self._lock.acquire(blocking=False):
-            try:
-                self._next_check = now + CHECK_INTERVAL_S
-                self._check(self._config.files)
-            finally:
-                self._lock.release()
-        return self._config
-
-    def _check(self, files: tuple[Path, ...]) -> None:
-        path = files[0]
-        seen, before = _stamps(files), self._pending
-        self._pending = ()
-        if seen[0] is None:
-            if not self._gone:
-                log.warning("%s is gone or cannot be read; the configuration read before stays in force", path)
-            self._gone = True
-            return
-        self._gone = False
-        if seen in (self._config.stamps, self._refused):
-            return
-        now_ns = time.time_ns()
-        if seen != before and not all(stamp is None or stamp.is_settled(now_ns) for stamp in seen):
-            self._pending = seen
-            return
-        try:
-            config = load(path, self._environ)
-        except ConfigError as error:
-            if _stamps(files) == seen:
-                self._refused = seen
-                log.warning("the change is not taken, the configuration before it stays in force: %s", error)
-            return
-        if config.stamps[0] == seen[0] and config.stamps == _stamps(config.files):
-            self._swap(config)
-
-    def _swap(self, config: Config) -> None:
-        before, self._config = self._config, config
-        log.info("configuration read again from %s", config.path)
-        bound = (config.server.host, config.server.port)
-        if bound not in (self._bound, (before.server.host, before.server.port)):
-            log.warning("restart agproxy to listen on host %s, port %d: both are read only at the start", *bound)
-
-
 @dataclass(frozen=True, slots=True)
 class _Place:
     """What the errors of one file have to name, and what its values refer to."""
@@ -286,13 +241,15 @@ def _config(sections: Mapping[str, Section], place: _Place, stamp: Stamp) -> Con
             found[header] = SECTIONS[header](**_values(SECTIONS[header], header, section, place))
         elif header == "models":
             found["models"] = tuple(_model_rule(pattern, rule, place) for pattern, rule in section.options.items())
+        elif header == "families":
+            found["families"] = tuple(_family(name, written, place) for name, written in section.options.items())
         elif kind == "account" and colon:
             account = _account(header, name.strip(), section, place)
             if account.name in accounts:
                 raise place.error(section.line, f"a second account named {account.name!r}")
             accounts[account.name] = account
         else:
-            known = (*SECTIONS, "models", "account:NAME")
+            known = (*SECTIONS, "models", "families", "account:NAME")
             near = "; write [account:NAME]" if header == "account" else cast.suggestion(header, known)
             raise place.error(section.line, f"unknown section [{redact(header)}]{near}")
     server = found.get("server", Server())
@@ -366,6 +323,14 @@ def _model_rule(pattern: str, rule: Option, place: _Place) -> tuple[str, str]:
         raise place.error(rule.line, f"[models] {redact(f'{pattern} = {rule.text}')}: {error}") from error
 
 
+def _family(name: str, written: Option, place: _Place) -> tuple[str, str]:
+    try:
+        cast.check_notation(written.text)
+        return cast.family(name, written.text)
+    except ValueError as error:
+        raise place.error(written.line, f"[families] {redact(f'{name} = {written.text}')}: {error}") from error
+
+
 def _secret(text: str, place: _Place) -> str:
     """The secret that an option holds or points to.
 
@@ -379,7 +344,7 @@ def _secret(text: str, place: _Place) -> str:
         empty = f"the environment variable {redact(name)} is not set, or empty"
     else:
         path = place.absolute(name)
-        place.secrets[path] = _stamp(path)
+        place.secrets[path] = stamp_of(path)
         try:
             secret = path.read_text("utf-8-sig").strip()
         except OSError as error:
@@ -397,11 +362,8 @@ def _holds_key(section: Section) -> bool:
     return key is not None and key.text != "" and key.text.partition(":")[0] not in SECRET_SOURCES
 
 
-def _stamps(files: tuple[Path, ...]) -> tuple[Stamp | None, ...]:
-    return tuple(_stamp(path) for path in files)
-
-
-def _stamp(path: Path) -> Stamp | None:
+def stamp_of(path: Path) -> Stamp | None:
+    """The state of a file; None for one that does not exist or cannot be looked at."""
     try:
         return Stamp.of(path.stat())
     except OSError:

@@ -197,6 +197,32 @@ def model_rule(pattern: str, target: str) -> tuple[str, str]:
     return pattern, target
 
 
+def family(name: str, model: str) -> tuple[str, str]:
+    """One line of ``[families]``: a model, and the one whose rules hold for it."""
+    for written in (name, model):
+        if not _MODEL.fullmatch(written) or ".." in written:
+            raise ValueError("must be two model names: letters, digits and . _ : / @ -")
+    return name, model
+
+
+def safety(value: str) -> str:
+    """How readily Gemini blocks, as the word of its API; empty when it is left to Google."""
+    if not value:
+        return ""
+    word: str = choice(*_SAFETY)(value)
+    return _SAFETY[word]
+
+
+# SafetySetting.HarmBlockThreshold, https://ai.google.dev/gemini-api/docs/safety-settings
+_SAFETY = {
+    "off": "OFF",
+    "none": "BLOCK_NONE",
+    "few": "BLOCK_ONLY_HIGH",
+    "some": "BLOCK_MEDIUM_AND_ABOVE",
+    "most": "BLOCK_LOW_AND_ABOVE",
+}
+
+
 def is_loopback(name: str) -> bool:
     """Whether a host name or address, as written, can only mean this machine."""
     return ip_address(name).is_loopback if _is_address(name) else name.lower() == "localhost"

@@ -1,6 +1,5 @@
-"""Finding, loading and watching the configuration."""
+"""Finding and loading the configuration."""
 
-import logging
 import os
 import re
 from dataclasses import FrozenInstanceError, fields
@@ -10,7 +9,7 @@ import pytest
 
 import agproxy
 from agproxy import options
-from agproxy.config import Account, Config, Log, Scheduling, Server, Upstream, Watcher, find, load, user_path
+from agproxy.config import Account, Config, Log, Safety, Scheduling, Server, Upstream, find, load, user_path
 from agproxy.errors import ConfigError
 
 KEY = "AIza" + "k" * 35
@@ -84,7 +83,7 @@ class TestReference:
     def test_loads_and_changes_nothing(self) -> None:
         assert load(REFERENCE, {}) == Config(path=REFERENCE, accounts=load(None, {}).accounts)
 
-    @pytest.mark.parametrize("section", [Server, Upstream, Scheduling, Account, Log])
+    @pytest.mark.parametrize("section", [Server, Upstream, Scheduling, Safety, Account, Log])
     def test_holds_every_option(self, section: type) -> None:
         documented = re.findall(r"^#(\w+) =", REFERENCE.read_text("utf-8"), re.MULTILINE)
         missing = [name for name in options.options(section) if name not in documented]
@@ -94,12 +93,12 @@ class TestReference:
         text = REFERENCE.read_text("utf-8")
         config = loaded(file, re.sub(r"^#(?=\w+ =|\[)", "", text, flags=re.MULTILINE))
         assert (config.server, config.upstream) == (Server(), Upstream())
-        assert (config.scheduling, config.log) == (Scheduling(), Log())
+        assert (config.scheduling, config.safety, config.log) == (Scheduling(), Safety(), Log())
         account = Account(name="me", source="[account:me]", problem=config.accounts[0].problem)
         assert config.accounts == (account,)
 
     def test_defaults_would_pass_their_own_casts(self) -> None:
-        for section in (Server, Upstream, Scheduling, Account, Log):
+        for section in (Server, Upstream, Scheduling, Safety, Account, Log):
             for name, field in options.options(section).items():
                 if isinstance(field.default, str) and field.default:
                     assert field.metadata["cast"](field.default) == field.default, name
@@ -117,6 +116,7 @@ auth_mode = strict
 api_key = agp-1
 allowed_hosts = box.lan,
     llm.lan
+fix_paths = on
 max_body_bytes = 20 MiB
 [upstream]
 max_attempts = 2
@@ -127,6 +127,14 @@ pin = me
 gpt-4o = gemini-flash-latest        ; exact
 gpt-4* = gemini-pro-latest
 qwen/Q:free = gemini-x
+[families]
+gemini-flash-latest = gemini-2.5-flash
+[safety]
+harassment = off
+hate_speech = None
+sexually_explicit = few
+dangerous_content = some
+civic_integrity = most
 [account:me]
 api_key = {KEY}
 base_url = http://127.0.0.1:1234/v1beta
@@ -141,6 +149,7 @@ level = debug
         assert config.path == file
         assert (config.server.host, config.server.port, config.server.auth_mode) == ("::1", 9000, "strict")
         assert config.server.allowed_hosts == ("box.lan", "llm.lan")
+        assert config.server.fix_paths is True
         assert (config.server.api_key, config.server.max_body_bytes) == ("agp-1", 20 * 2**20)
         assert (config.upstream.max_attempts, config.upstream.ping_s) == (2, 10.0)
         assert (config.scheduling.mode, config.scheduling.pin, config.log.level) == ("cache_first", "me", "debug")
@@ -148,6 +157,14 @@ level = debug
             ("gpt-4o", "gemini-flash-latest"),
             ("gpt-4*", "gemini-pro-latest"),
             ("qwen/Q:free", "gemini-x"),
+        )
+        assert config.families == (("gemini-flash-latest", "gemini-2.5-flash"),)
+        assert config.safety.settings == (
+            ("HARM_CATEGORY_HARASSMENT", "OFF"),
+            ("HARM_CATEGORY_HATE_SPEECH", "BLOCK_NONE"),
+            ("HARM_CATEGORY_SEXUALLY_EXPLICIT", "BLOCK_ONLY_HIGH"),
+            ("HARM_CATEGORY_DANGEROUS_CONTENT", "BLOCK_MEDIUM_AND_ABOVE"),
+            ("HARM_CATEGORY_CIVIC_INTEGRITY", "BLOCK_LOW_AND_ABOVE"),
         )
         me, you = config.accounts
         assert (me.name, me.api_key, me.base_url, me.priority) == ("me", KEY, "http://127.0.0.1:1234", 2)
@@ -171,6 +188,9 @@ level = debug
             ("[server]\nport: 8045\n", "line 2: neither a [section] nor an 'option = value'"),
             ("[account:a]\ntype = vertex\n", "line 2: [account:a] type = vertex: is not served by this version"),
             ("[models]\na = b c\n", "line 2: [models] a = b c: must be a model name"),
+            ("[families]\na = 2.5 flash\n", "line 2: [families] a = 2.5 flash: must be two model names"),
+            ("[families]\na b = c\n", "line 2: [families] a b = c: must be two model names"),
+            ("[safety]\nharassment = never\n", "line 2: [safety] harassment = never: must be one of off, none, few"),
             ("[scheduling]\npin = mee\n[account:me]\n", "line 2: [scheduling] pin = mee: no account has this name"),
             ("[account:a]\nproblem = x\n", "line 2: [account:a] unknown option 'problem'"),
             ("[upstream]\nca_bundle = no.pem\n", "no.pem is not a file that can be read"),
@@ -297,103 +317,8 @@ class TestImplicitAccount:
         assert [(account.name, account.enabled) for account in config.accounts] == [("a", False)]
 
 
-class TestWatcher:
-    @pytest.fixture
-    def watcher(self, file: Path) -> Watcher:
-        return Watcher(loaded(file, "[log]\nlevel = info\n"), {})
-
-    @staticmethod
-    def rewrite(file: Path, text: str) -> None:
-        """Write to a new file: the same size and time must not hide a change."""
-        new = file.with_suffix(".new")
-        new.write_text(text)
-        new.chmod(0o600)
-        new.replace(file)
-
-    def test_change_is_taken_at_the_second_check_that_sees_it(self, watcher: Watcher, file: Path) -> None:
-        levels = [watcher.current(0.0).log.level]
-        self.rewrite(file, "[log]\nlevel = debug\n")
-        levels += [watcher.current(now).log.level for now in (0.5, 1.0, 1.5, 2.0)]
-        assert levels == ["info", "info", "info", "info", "debug"]
-
-    def test_file_that_is_still_being_written_is_left_alone(self, watcher: Watcher, file: Path) -> None:
-        for now, level in enumerate(["debug", "error", "warning"]):
-            self.rewrite(file, f"[log]\nlevel = {level}\n")
-            assert watcher.current(now).log.level == "info"
-        assert watcher.current(3).log.level == "warning"
-
-    def test_change_of_some_age_is_taken_at_once(self, watcher: Watcher, file: Path) -> None:
-        self.rewrite(file, "[log]\nlevel = debug\n")
-        stamp = file.stat()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("time.time_ns", lambda: stamp.st_ctime_ns + 3 * 10**9)
-            assert watcher.current(0.0).log.level == "debug"
-
-    def test_new_key_in_a_key_file_is_taken(self, file: Path) -> None:
-        key = file.with_name("key")
-        watcher = Watcher(loaded(file, "[account:a]\napi_key = file:key\n"), {})
-        assert "No such file" in watcher.current(0).accounts[0].problem
-        for start, text in ((10, "first-key"), (20, "second-key")):
-            self.rewrite(key, text)
-            assert [watcher.current(start + now).accounts[0].api_key for now in (0, 1)][1] == text
-        assert not watcher.current(30).accounts[0].problem
-
-    def test_unchanged_file_is_not_read(self, watcher: Watcher) -> None:
-        first = watcher.current(0)
-        assert all(watcher.current(now) is first for now in range(5))
-
-    def test_bad_edit_keeps_the_old_one_and_says_so_once(
-        self, watcher: Watcher, file: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        self.rewrite(file, "[log]\nlevel = loud\n")
-        assert [watcher.current(now).log.level for now in range(6)] == ["info"] * 6
-        (record,) = caplog.records
-        assert "line 2: [log] level = loud: must be one of debug" in record.getMessage()
-
-    def test_mended_edit_is_taken(self, watcher: Watcher, file: Path) -> None:
-        self.rewrite(file, "[log]\nlevel = loud\n")
-        for now in range(3):
-            watcher.current(now)
-        self.rewrite(file, "[log]\nlevel = error\n")
-        assert [watcher.current(now).log.level for now in (3, 4)] == ["info", "error"]
-
-    def test_vanished_file_keeps_the_old_one_and_says_so_once(
-        self, watcher: Watcher, file: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        file.unlink()
-        assert [watcher.current(now).log.level for now in range(4)] == ["info"] * 4
-        assert [record.getMessage() for record in caplog.records] == [
-            f"{file} is gone or cannot be read; the configuration read before stays in force"
-        ]
-        self.rewrite(file, "[log]\nlevel = error\n")
-        assert [watcher.current(now).log.level for now in (4, 5)] == ["info", "error"]
-
-    @pytest.mark.parametrize("text", ["[server]\nport = 9000\n", "[server]\nallow_lan_access = on\n"])
-    def test_new_address_is_said_to_need_a_restart(
-        self, watcher: Watcher, file: Path, caplog: pytest.LogCaptureFixture, text: str
-    ) -> None:
-        self.rewrite(file, text)
-        for now in range(4):
-            watcher.current(now)
-        (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-        assert record.getMessage().startswith("restart agproxy to listen on host ")
-
-    def test_secrets_are_read_again_with_the_file(self, file: Path) -> None:
-        environ = {"K": "agp-1"}
-        text = "[server]\napi_key = env:K\n"
-        watcher = Watcher(loaded(file, text, environ), environ)
-        environ["K"] = "agp-2"
-        assert [watcher.current(now).server.api_key for now in range(2)] == ["agp-1", "agp-1"]
-        self.rewrite(file, text + "\n")
-        assert [watcher.current(now).server.api_key for now in (2, 3)] == ["agp-1", "agp-2"]
-
-    def test_without_a_file_there_is_nothing_to_watch(self) -> None:
-        config = load(None, {})
-        assert Watcher(config, {}).current(0) is config
-
-
 def test_values_are_frozen() -> None:
-    for value in (Config(), Server(), Upstream(), Scheduling(), Account("a"), Log()):
+    for value in (Config(), Server(), Upstream(), Scheduling(), Safety(), Account("a"), Log()):
         assert not hasattr(value, "__dict__")
         with pytest.raises(FrozenInstanceError):
             setattr(value, fields(value)[0].name, None)
