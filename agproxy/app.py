@@ -14,22 +14,24 @@ from urllib.parse import parse_qs
 
 from werkzeug import Response
 
-from agproxy import auth, config, guard, routes
-from agproxy.config import Config, Watcher
-from agproxy.errors import GatewayError, MethodNotAllowed
+from agproxy import auth, config, guard, pages, routes
+from agproxy.config import Config
+from agproxy.errors import GatewayError, MethodNotAllowed, ModelNotFound, NotFound, redact
 from agproxy.gateway import Gateway
 from agproxy.jsonwire import encode_json
 from agproxy.protocols import suggested
 from agproxy.request import Request
 from agproxy.store.memory import MemoryStore
 from agproxy.transport import Transport
+from agproxy.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
 _MAX_RETRY_S = 60.0  # SDKs do not wait longer than this, so a retry of theirs would come in vain
 _IGNORED_UNSAFE = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 _MAX_IGNORED = 40
-_EXPOSED_HEADERS = "X-Mapped-Model, X-Account-Email, X-Agproxy-Ignored, X-Request-Id, Retry-After"
+_EXPOSED_HEADERS = "X-Mapped-Model, X-Account-Email, X-Agproxy-Ignored, X-Agproxy-Fixed-Path, X-Request-Id, Retry-After"
+_CLIENT_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "anthropic-version", "x-goog-api-client")
 
 
 def create_app(config_path: str | os.PathLike[str] | None = None) -> "App":
@@ -117,11 +119,15 @@ def _dispatch(gateway: Gateway, request: Request) -> Response:
     request.protocol = suggested(request.path, request.headers)
     guard.check(request.environ, server)
     try:
-        (handler, protocol, is_health), values = routes.match(request.method, _path(request), root_url=request.root_url)
+        (handler, protocol, is_health), values = _route(request, fix_paths=server.fix_paths)
     except MethodNotAllowed as error:
         if request.method != "OPTIONS":
             raise
         return Response(status=204, headers={"Allow": ", ".join((*error.allow, "OPTIONS"))})
+    except NotFound:
+        if request.method == "GET" and request.path == "/" and _is_browser(request):
+            return _page("agproxy", routes.greeting(request.root_url), 200, request)
+        raise
     request.protocol = protocol
     if request.method == "POST":
         guard.check_content_type(request.environ)
@@ -133,6 +139,25 @@ def _dispatch(gateway: Gateway, request: Request) -> Response:
         is_health=is_health,
     )
     return handler(gateway, request, **values)
+
+
+def _route(request: Request, *, fix_paths: bool) -> tuple[routes.Endpoint, dict[str, Any]]:
+    path = _path(request)
+    try:
+        return routes.match(request.method, path, request)
+    except (NotFound, MethodNotAllowed):
+        fixed = routes.fixed(request.method, path) if fix_paths else None
+        if fixed is None:
+            raise
+    request.fixed_path = _ascii(fixed)[:200]
+    log.info(
+        "path fixed id=%s path=%s to=%s client=%s",
+        request.id,
+        redact(_ascii(path))[:200],
+        request.fixed_path,
+        guard.client_address(request.environ, request.trusted_proxies),
+    )
+    return routes.match(request.method, fixed, request)
 
 
 def _path(request: Request) -> str:
@@ -149,7 +174,13 @@ def _presented_key(request: Request) -> str | None:
 
 def _error_response(error: GatewayError, request: Request) -> Response:
     request.error = error.code or type(error).__name__
-    response = Response(encode_json(request.protocol.encode_error(error)), error.status, mimetype="application/json")
+    is_about_path = isinstance(error, (NotFound, MethodNotAllowed)) and not isinstance(error, ModelNotFound)
+    if is_about_path and _is_browser(request):
+        title = "agproxy does not have this page" if error.status == 404 else "This is not for browsers"
+        response = _page(title, error.message, error.status, request)
+    else:
+        body = encode_json(request.protocol.encode_error(error))
+        response = Response(body, error.status, mimetype="application/json")
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     if error.code == "upstream_credentials" or (error.retry_after_s or 0.0) > _MAX_RETRY_S:
@@ -161,10 +192,29 @@ def _error_response(error: GatewayError, request: Request) -> Response:
     return response
 
 
+def _is_browser(request: Request) -> bool:
+    """Whether somebody opened the address in a browser; programs get JSON, also those that accept anything."""
+    if request.method not in ("GET", "HEAD") or "text/html" not in request.headers.get("accept", "").lower():
+        return False
+    accepted = request.accept_mimetypes
+    return accepted.quality("text/html") > accepted.quality("application/json") and not any(
+        name in request.headers for name in _CLIENT_HEADERS
+    )
+
+
+def _page(title: str, message: str, status: int, request: Request) -> Response:
+    root_url = request.root_url
+    text = pages.page(title, message, root_url=root_url, bases=routes.bases(root_url))
+    headers = {"Content-Security-Policy": pages.POLICY, "Cache-Control": "no-store"}
+    return Response(text.encode("utf-8", "replace"), status, headers, mimetype="text/html")
+
+
 def _add_headers(response: Response, request: Request, current: Config) -> None:
     headers = response.headers
     headers["X-Request-Id"] = request.id
     headers["X-Content-Type-Options"] = "nosniff"
+    if request.fixed_path:
+        headers["X-Agproxy-Fixed-Path"] = request.fixed_path
     if request.mapped_model:
         headers["X-Mapped-Model"] = _ascii(request.mapped_model)
     if request.ignored:
@@ -215,4 +265,6 @@ def _log_access(request: Request, response: Response) -> None:
 
 
 def _ascii(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(char if " " <= char <= "~" else "?" for char in text)

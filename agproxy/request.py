@@ -27,6 +27,7 @@ class Request(werkzeug.Request):
     :ivar mapped_model: the physical model, once it is known.
     :ivar ignored: the request fields that are not honoured.
     :ivar account: label of the account that answered, once that is known.
+    :ivar fixed_path: the path that is served in place of the one sent, or empty.
     """
 
     def __init__(self, environ: dict[str, Any], *, id_: str, server: Server) -> None:
@@ -41,6 +42,7 @@ class Request(werkzeug.Request):
         self.mapped_model = ""
         self.ignored: tuple[str, ...] = ()
         self.account = ""
+        self.fixed_path = ""
         self.call: Call | None = None
         self.error = ""
 

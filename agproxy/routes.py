@@ -1,21 +1,40 @@
-"""Every path that agproxy answers."""
+"""Every path that agproxy answers; for others, what ``near_misses`` makes of them."""
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from werkzeug import Response
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.exceptions import NotFound as WerkzeugNotFound
 from werkzeug.routing import Map, Rule
 
+from agproxy import clients, near_misses
+from agproxy.auth import Headers
 from agproxy.errors import MethodNotAllowed, NotFound
 from agproxy.handlers import chat, health, models
-from agproxy.protocols import openai_chat
+from agproxy.near_misses import NearMiss
+from agproxy.protocols import openai_chat, suggested
 
 Handler = Callable[..., Response]
 # A handler, the protocol whose errors its clients read, and whether it tells no more than that agproxy runs.
 Endpoint = tuple[Handler, ModuleType, bool]
+
+
+class Caller(Protocol):
+    """What an explanation wants to know about a request."""
+
+    @property
+    def root_url(self) -> str:
+        """Where agproxy is reached, with a slash at the end."""
+
+    @property
+    def headers(self) -> Headers:
+        """The request's headers."""
+
+    @property
+    def query_string(self) -> bytes:
+        """The query string as sent."""
 
 
 def _rule(method: str, path: str, handler: Handler, protocol: ModuleType, *, is_health: bool = False) -> Rule:
@@ -29,6 +48,11 @@ ROUTES = Map(
         _rule("GET", "/v1/models", models.list_models, openai_chat),
         _rule("GET", "/v1/models/<path:model>", models.get_model, openai_chat),
         _rule("POST", "/v1/chat/completions", chat.complete, openai_chat),
+        # Where Google serves OpenAI's clients, so that the host is all they have to change:
+        # https://ai.google.dev/gemini-api/docs/openai
+        _rule("GET", "/v1beta/openai/models", models.list_models, openai_chat),
+        _rule("GET", "/v1beta/openai/models/<path:model>", models.get_model, openai_chat),
+        _rule("POST", "/v1beta/openai/chat/completions", chat.complete, openai_chat),
     ],
     strict_slashes=True,
     merge_slashes=False,
@@ -37,11 +61,10 @@ ROUTES = Map(
 _ADAPTER = ROUTES.bind("localhost")
 
 
-def match(method: str, path: str, *, root_url: str) -> tuple[Endpoint, dict[str, Any]]:
+def match(method: str, path: str, caller: Caller) -> tuple[Endpoint, dict[str, Any]]:
     """The endpoint for a path, and the values in it.
 
-    :param root_url: where agproxy is reached, for messages; it ends in a slash.
-    :raises NotFound: no such path.
+    :raises NotFound: no such path; the message says which one was meant, and the Base URL that the caller needs.
     :raises MethodNotAllowed: not with this method.
     """
     try:
@@ -49,19 +72,57 @@ def match(method: str, path: str, *, root_url: str) -> tuple[Endpoint, dict[str,
             raise WerkzeugNotFound
         endpoint, values = _ADAPTER.match(path, method)
     except WerkzeugNotFound:
-        raise NotFound(
-            f"agproxy does not serve {_shown(path)}. The Base URL for OpenAI clients is {root_url}v1, with"
-            " chat/completions and models below it"
-        ) from None
+        raise _not_found(method, path, _near(method, path, caller), caller) from None
     except WerkzeugMethodNotAllowed as error:
-        allow = tuple(sorted(error.valid_methods or ()))
-        raise MethodNotAllowed(
-            f"{_shown(path)} takes {' and '.join(allow)}, not {_shown(method)}", allow=allow
-        ) from None
+        miss = _near(method, path, caller)
+        if miss is not None and miss.path != path and (miss.is_safe or miss.unserved):
+            raise _not_found(method, path, miss, caller) from None  # /v1/models/chat/completions is no model's
+        raise _not_allowed(method, path, tuple(sorted(error.valid_methods or ())), caller) from None
     return endpoint, dict(values)
 
 
-def _shown(text: str) -> str:
-    """A path from outside, in printable ASCII and of bounded length."""
-    text = ascii(text)[1:-1]
-    return text if len(text) <= 120 else text[:117] + "..."
+def fixed(method: str, path: str) -> str | None:
+    """The path that a request for a path not served was meant for, if it can be served there as it is; else None."""
+    miss = near_misses.find(method, path, methods_of=methods_of)
+    if miss is not None and miss.path is not None and method == "OPTIONS" and not methods_of(path):
+        miss = near_misses.find(miss.methods[0], path, methods_of=methods_of)  # it asks on behalf of this one
+    return miss.path if miss is not None and miss.is_safe and miss.path != path else None
+
+
+def methods_of(path: str) -> tuple[str, ...]:
+    """The methods that a path takes; none for a path that is not served."""
+    return () if path.startswith("//") else tuple(sorted(_ADAPTER.allowed_methods(path)))
+
+
+def greeting(root_url: str) -> str:
+    """That agproxy runs, and what it serves."""
+    return near_misses.greeting(root_url, methods_of)
+
+
+def bases(root_url: str) -> list[tuple[str, str]]:
+    """For whom agproxy has which Base URL, in words."""
+    return [
+        (clients.DIALECTS[dialect].people, clients.base_url(root_url, dialect))
+        for dialect in near_misses.served_surfaces(methods_of)
+    ]
+
+
+def _near(method: str, path: str, caller: Caller) -> NearMiss | None:
+    return near_misses.find(method, path, query=caller.query_string.decode("latin-1"), methods_of=methods_of)
+
+
+def _not_found(method: str, path: str, miss: NearMiss | None, caller: Caller) -> NotFound:
+    client = clients.identify(caller.headers)
+    dialect = (client.dialect if client else "") or (miss.dialect if miss else suggested(path, caller.headers).NAME)
+    return NotFound(
+        near_misses.explain(
+            method, path, miss, client=client, dialect=dialect, root_url=caller.root_url, methods_of=methods_of
+        )
+    )
+
+
+def _not_allowed(method: str, path: str, allow: tuple[str, ...], caller: Caller) -> MethodNotAllowed:
+    client = clients.identify(caller.headers)
+    dialect = (client.dialect if client else "") or suggested(path, caller.headers).NAME
+    message = near_misses.explain_method(method, path, allow, client=client, dialect=dialect, root_url=caller.root_url)
+    return MethodNotAllowed(message, allow=allow)

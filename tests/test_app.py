@@ -27,6 +27,7 @@ from tests.chat_bodies import JSON, PATHS, WORDS, Json, changed, full_body
 
 BASE_URL = "http://127.0.0.1:8045"
 CHAT = "/v1/chat/completions"
+GOOGLES = "/v1beta/openai"
 KEY = "sk-Xq7-a-real-key"
 HELLO = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
 HERE, ELSEWHERE = "127.0.0.1", "192.168.1.5"
@@ -224,6 +225,218 @@ def test_options_is_not_challenged(server: dict[str, Any]) -> None:
     assert ask(application, "/nothing", method="OPTIONS").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "user_agent", "words"),
+    [
+        (
+            "/v1/v1/chat/completions",
+            "OpenAI/Python 3.54.0",
+            "/v1 is in it twice. The Base URL for the OpenAI Python SDK is http://127.0.0.1:8045/v1 (base_url= or",
+        ),
+        (
+            "/v1/v1/messages",
+            "Anthropic/JS 0.80.0",
+            "/v1 is in it twice. The Base URL for the Anthropic JavaScript SDK is http://127.0.0.1:8045 (baseURL or",
+        ),
+        (
+            "/v1/v1beta/models/x:generateContent",
+            "google-genai-sdk/3.2.0 gl-python/3.13",
+            "/v1 and /v1beta are in it together. The Base URL for the Google Gen AI SDK is http://127.0.0.1:8045 (base",
+        ),
+    ],
+)
+def test_wrong_path_is_explained_in_the_protocol_of_its_client(
+    demo: App, path: str, user_agent: str, words: str
+) -> None:
+    response = ask(demo, path, method="POST", json={}, headers={"User-Agent": user_agent})
+    assert response.status_code == 404
+    assert response.json is not None
+    assert words in response.json["error"]["message"]
+
+
+def test_slashes_before_the_path_are_seen(demo: App) -> None:
+    response = ask(demo, "/", environ={"PATH_INFO": "//v1/models"})
+    assert "two slashes in a row" in openai_error(response)["message"]
+
+
+@given(st.text(max_size=60), st.sampled_from(["GET", "POST", "HEAD", "OPTIONS"]), st.booleans())
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_any_path_is_answered(path: str, method: str, fix_paths: bool) -> None:
+    environ = {"PATH_INFO": "/" + path.encode("utf-8", "surrogatepass").decode("latin-1")}
+    response = ask(FIXING if fix_paths else SHARED, "/", method=method, environ=environ)
+    assert response.status_code in (200, 204, 400, 404, 405)
+
+
+# Google's own address for OpenAI's clients.
+
+
+def test_googles_address_for_openai_clients_is_served(demo: App) -> None:
+    response = ask(demo, f"{GOOGLES}/chat/completions", method="POST", json=HELLO)
+    assert ChatCompletion.model_validate(response.json).model == "gpt-4o"
+    assert ask(demo, f"{GOOGLES}/models").data == ask(demo, "/v1/models").data
+    assert Model.model_validate(ask(demo, f"{GOOGLES}/models/gemini-pro-latest").json).id == "gemini-pro-latest"
+
+
+def test_googles_address_has_openais_errors(demo: App) -> None:
+    headers = {"x-goog-api-key": "x"}
+    assert openai_error(ask(demo, f"{GOOGLES}/chat/completions", headers=headers))["code"] == "method_not_allowed"
+    assert openai_error(ask(demo, f"{GOOGLES}/nothing", headers=headers))["code"] == "not_found"
+    bad = ask(demo, f"{GOOGLES}/chat/completions", method="POST", json={"model": 5}, headers=headers)
+    assert openai_error(bad)["param"] == "model"
+    application = app(auth_mode="strict", api_key=KEY)
+    assert openai_error(ask(application, f"{GOOGLES}/models"))["code"] == "invalid_api_key"
+
+
+# Wrong paths that are served all the same.
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/v1/chat/completions", "/chat/completions", f"{CHAT}/", f"{CHAT}/chat/completions", "/V1/chat/completions "],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_wrong_path_is_served_with_fix_paths(path: str, stream: bool, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "agproxy")
+    response = ask(FIXING, path, method="POST", json={**HELLO, "stream": stream})
+    assert response.status_code == 200
+    assert response.mimetype == ("text/event-stream" if stream else "application/json")
+    assert response.headers["X-Agproxy-Fixed-Path"] == CHAT
+    fixed, access = (record.getMessage() for record in caplog.records)
+    assert fixed == f"path fixed id={response.headers['X-Request-Id']} path={path} to={CHAT} client={HERE}"
+    assert f"method=POST path={path} client=" in access
+
+
+def test_path_of_a_model_is_fixed_with_its_name() -> None:
+    response = ask(FIXING, "/models/gpt-4o")
+    assert Model.model_validate(response.json).id == "gpt-4o"
+    assert response.headers["X-Agproxy-Fixed-Path"] == "/v1/models/gpt-4o"
+
+
+def test_right_path_is_served_without_a_word_about_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "agproxy")
+    response = post(FIXING, HELLO)
+    assert response.status_code == 200
+    assert "X-Agproxy-Fixed-Path" not in response.headers
+    assert "path fixed" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/chat/completions", 404),
+        ("GET", CHAT, 405),
+        ("POST", "/nothing", 404),
+        ("POST", "/v1/v1/messages", 404),
+        ("POST", "/api/chat", 404),
+        ("GET", "/", 404),
+    ],
+)
+def test_what_cannot_be_served_is_told_with_fix_paths_too(method: str, path: str, status: int) -> None:
+    response = ask(FIXING, path, method=method)
+    assert response.status_code == status
+    assert "X-Agproxy-Fixed-Path" not in response.headers
+    assert "http://127.0.0.1:8045/v1" in response.text
+
+
+def test_fixed_path_asks_for_the_same_key_and_content_type() -> None:
+    application = app(fix_paths=True, auth_mode="strict", api_key=KEY)
+    assert ask(application, "/v1/v1/models").status_code == 401
+    assert ask(application, "/api/healthz").status_code == 401
+    assert ask(application, "/v1/v1/models", headers={"x-api-key": KEY}).status_code == 200
+    assert ask(FIXING, "/v1/v1/models", remote=ELSEWHERE).status_code == 403
+    response = ask(FIXING, "/chat/completions", method="POST", data="{}", content_type="text/plain")
+    assert openai_error(response)["code"] == "unsupported_media_type"
+    assert ask(FIXING, "/v1/v1/models", headers={"Origin": "https://evil.com"}).status_code == 403
+
+
+def test_fixed_path_may_be_asked_for_first() -> None:
+    response = ask(app(fix_paths=True, allowed_origins=(ORIGIN,)), "/chat/completions", method="OPTIONS")
+    assert (response.status_code, response.headers["Allow"]) == (204, "POST, OPTIONS")
+    assert ask(app(), "/chat/completions", method="OPTIONS").status_code == 404
+
+
+def test_log_of_a_fixed_path_is_one_line_without_googles_keys(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "agproxy.app")
+    key = "AIza" + "k" * 35
+    environ = {"PATH_INFO": f"/v1?key={key}\r\n\x1b/models/gpt-4o"}
+    assert ask(FIXING, "/", environ=environ).status_code == 200
+    (record,) = [record for record in caplog.records if "path fixed" in record.getMessage()]
+    assert "path=/v1?key=[redacted]???/models/gpt-4o to=/v1/models/gpt-4o" in record.getMessage()
+
+
+# Browsers.
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "User-Agent": "Mozilla/5.0"}
+
+
+def html(response: TestResponse) -> str:
+    """The page, which must be one that can do nothing."""
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert response.headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "<script" not in response.text
+    return response.text
+
+
+@pytest.mark.parametrize("server", AUTH)
+def test_browser_is_told_that_agproxy_runs(server: dict[str, Any]) -> None:
+    response = ask(app(**server), "/", headers=BROWSER)
+    assert response.status_code == 200
+    assert "agproxy runs here" in html(response)
+    assert "<td>OpenAI clients</td><td><code>http://127.0.0.1:8045/v1</code></td>" in response.text
+
+
+def test_browser_gets_the_explanation_as_a_page(demo: App) -> None:
+    response = ask(demo, "/v1/v1/models", headers=BROWSER)
+    assert response.status_code == 404
+    assert "/v1 is in it twice. The Base URL for OpenAI clients is http://127.0.0.1:8045/v1;" in html(response)
+
+
+def test_browser_on_a_post_path_gets_an_example_with_curl(demo: App) -> None:
+    response = ask(demo, CHAT, headers=BROWSER)
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
+    assert "takes POST, not GET. It wants a POST with a JSON body" in html(response)
+    assert (
+        "curl http://127.0.0.1:8045/v1/chat/completions -H &#x27;Content-Type: application/json&#x27;" in response.text
+    )
+
+
+def test_page_shows_a_path_as_text(demo: App) -> None:
+    response = ask(demo, "/<script>alert(1)</script>\"'", headers=BROWSER)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html(response)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Accept": "*/*"},
+        {"Accept": "application/json"},
+        {"Accept": "application/json, text/html"},
+        {"Accept": "application/json, text/html;q=0.9"},
+        {"Accept": "text/*"},
+        {"Accept": "application/json, text/plain, */*"},
+        {"Accept": ";;text/html;q=x,,/"},
+        {**BROWSER, "Authorization": "Bearer x"},
+        {**BROWSER, "x-api-key": "x"},
+        {**BROWSER, "anthropic-version": "2023-06-01"},
+    ],
+)
+def test_program_gets_json_never_a_page(demo: App, headers: dict[str, str]) -> None:
+    for path in ("/", "/nothing", CHAT):
+        response = ask(demo, path, headers=headers)
+        assert response.status_code in (404, 405)
+        assert response.mimetype == "application/json"
+
+
+def test_browser_gets_json_where_the_api_answers(demo: App) -> None:
+    assert ask(demo, "/v1/models", headers=BROWSER).mimetype == "application/json"
+    assert ask(demo, "/v1/models/no-such-model", headers=BROWSER).mimetype == "application/json"
+    assert ask(demo, "/nothing", method="POST", headers=BROWSER).mimetype == "application/json"
+    assert ask(demo, "/", method="HEAD", headers=BROWSER).status_code == 404
+
+
 # Auth.
 
 
@@ -388,6 +601,16 @@ def test_mounted_at_a_prefix() -> None:
     assert response.status_code == 404
     assert "http://127.0.0.1:8045/gate/way/v1," in openai_error(response)["message"]
     assert ask(mounted, "/gate/way").status_code == 404
+    response = ask(mounted, "/gate/way/chat/completions", method="POST")
+    assert "goes to POST http://127.0.0.1:8045/gate/way/v1/chat/completions." in openai_error(response)["message"]
+    for path in ("/gate/way", "/gate/way/", "/gate/way/nothing"):
+        assert "http://127.0.0.1:8045/gate/way/v1<" in ask(mounted, path, headers=BROWSER).text
+
+
+def test_mounted_at_a_prefix_with_paths_fixed() -> None:
+    mounted = DispatcherMiddleware(lambda *_: [], {"/gate/way": app(fix_paths=True)})
+    response = post_to(mounted, "/gate/way/v1/v1/chat/completions")
+    assert (response.status_code, response.headers["X-Agproxy-Fixed-Path"]) == (200, CHAT)
 
 
 def post_to(application: Any, path: str) -> TestResponse:
@@ -430,9 +653,9 @@ def test_mapped_model_is_not_made_up(demo: App) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_ignored_fields_are_told(demo: App, stream: bool) -> None:
-    response = post(demo, {**HELLO, "stream": stream, "user": "me", "n": 2, "top_logprobs": 0})
+    response = post(demo, {**HELLO, "stream": stream, "user": "me", "store": True, "top_logprobs": 0})
     assert response.status_code == 200
-    assert response.headers["X-Agproxy-Ignored"] == "user, n"
+    assert response.headers["X-Agproxy-Ignored"] == "user, store"
     assert "X-Agproxy-Ignored" not in post(demo, {**HELLO, "stream": stream}).headers
 
 
@@ -758,6 +981,7 @@ def test_any_bytes_are_refused(body: bytes) -> None:
 
 
 SHARED = app()
+FIXING = app(fix_paths=True)
 
 
 # Our own faults.

@@ -14,7 +14,20 @@ import pytest
 import agproxy
 
 PACKAGE = Path(agproxy.__file__).parent
-PURE_MODULES = ("chat", "errors", "sse", "jsonwire", "retry", "auth", "routing", "models")
+PURE_MODULES = (
+    "chat",
+    "errors",
+    "sse",
+    "jsonwire",
+    "retry",
+    "auth",
+    "routing",
+    "models",
+    "near_misses",
+    "clients",
+    "pages",
+    "unfence",
+)
 PURE_PREFIXES = ("schema", "protocols", "upstreams")
 
 # Prefixes: "urllib.request" does not forbid "urllib.parse".

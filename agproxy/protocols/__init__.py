@@ -9,22 +9,42 @@ from types import ModuleType
 from agproxy.auth import Headers
 from agproxy.protocols import anthropic_messages, gemini, openai_chat
 
+# The last of these in a path tells: what stands before it is the Base URL, where anything may have been typed.
+_IN_PATHS = (
+    ("/v1beta/openai", openai_chat),
+    ("/chat/completions", openai_chat),
+    ("/completions", openai_chat),
+    ("/responses", openai_chat),
+    ("/messages", anthropic_messages),
+    ("/api/event_logging", anthropic_messages),
+    ("/v1beta", gemini),
+    (":generatecontent", gemini),
+    (":streamgeneratecontent", gemini),
+    (":counttokens", gemini),
+    (":embedcontent", gemini),
+)
+_IN_USER_AGENTS = (
+    ("anthropic", anthropic_messages),
+    ("claude-", anthropic_messages),
+    ("google-genai-sdk/", gemini),
+    ("geminicli/", gemini),
+    ("ai-sdk/google", gemini),
+)
+
 
 def suggested(path: str, headers: Headers) -> ModuleType:
     """The protocol that a path, or else the headers, suggest; OpenAI's when nothing does.
 
     It decides only how an error looks, so that the client that took a wrong turn can read it.
     """
-    if path.startswith("/v1beta/openai"):
-        return openai_chat
-    if path.startswith("/v1beta") or ":generateContent" in path or ":streamGenerateContent" in path:
-        return gemini
-    if "/messages" in path or path.startswith("/api/event_logging"):
-        return anthropic_messages
-    if "/chat/completions" in path or "/responses" in path or "/completions" in path:
-        return openai_chat
+    path = path.lower()
+    places = [path.rfind(mark) for mark, _ in _IN_PATHS]
+    last = max(places)
+    if last >= 0:
+        return _IN_PATHS[places.index(last)][1]
     if "anthropic-version" in headers:
         return anthropic_messages
     if "x-goog-api-key" in headers or "x-goog-api-client" in headers:
         return gemini
-    return openai_chat
+    user_agent = headers.get("user-agent", "").lower()
+    return next((found for mark, found in _IN_USER_AGENTS if mark in user_agent), openai_chat)

@@ -137,6 +137,14 @@ def test_every_error_of_ours_can_be_sent(protocol: ModuleType, error: GatewayErr
         ("/v1/models/gemini-flash-latest:generateContent", gemini),
         ("/v1/models/gemini-flash-latest:streamGenerateContent", gemini),
         ("/models/x:generateContent", gemini),
+        # The end is the client's own, what stands before it was typed by somebody.
+        ("/v1beta/chat/completions", openai_chat),
+        ("/v1/chat/completions/v1/messages", anthropic_messages),
+        ("/v1/messages/v1/chat/completions", openai_chat),
+        ("/v1/v1beta/models", gemini),
+        ("/v1/v1beta/openai/models", openai_chat),
+        ("//v1beta/openai//models", openai_chat),
+        ("/V1/Messages", anthropic_messages),
     ],
 )
 def test_path_suggests_a_protocol(path: str, protocol: ModuleType) -> None:
@@ -155,6 +163,26 @@ def test_path_suggests_a_protocol(path: str, protocol: ModuleType) -> None:
 )
 def test_headers_suggest_a_protocol_where_the_path_does_not(header: str, protocol: ModuleType) -> None:
     assert suggested("/nothing", EnvironHeaders({f"HTTP_{header}": "x"})) is protocol
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "protocol"),
+    [
+        ("claude-cli/2.1.220 (external, cli)", anthropic_messages),
+        ("Anthropic/JS 0.80.0", anthropic_messages),
+        ("ai-sdk/anthropic/2.0.17", anthropic_messages),
+        ("GeminiCLI/0.61.0/x (linux; x64)", gemini),
+        ("google-genai-sdk/3.2.0 gl-python/3.13", gemini),
+        ("OpenAI/Python 3.54.0", openai_chat),
+        ("curl/8.9.1", openai_chat),
+        ("\xe9\ud800", openai_chat),
+    ],
+)
+def test_user_agent_suggests_a_protocol_where_nothing_else_does(user_agent: str, protocol: ModuleType) -> None:
+    assert suggested("/", EnvironHeaders({"HTTP_USER_AGENT": user_agent})) is protocol
+    assert suggested("/v1/chat/completions", EnvironHeaders({"HTTP_USER_AGENT": user_agent})) is openai_chat
+    headers = EnvironHeaders({"HTTP_USER_AGENT": user_agent, "HTTP_ANTHROPIC_VERSION": "2023-06-01"})
+    assert suggested("/", headers) is anthropic_messages
 
 
 @pytest.mark.parametrize(
