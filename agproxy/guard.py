@@ -7,6 +7,7 @@ DNS rebinding).
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -131,7 +132,10 @@ def is_local(environ: Environ) -> bool:
 def client_address(environ: Environ, trusted_proxies: tuple[Network, ...]) -> str:
     """Where the request began, for the log; only trusted proxies are believed."""
     remote = environ.get("REMOTE_ADDR") or "-"
-    for hop in reversed((environ.get("HTTP_X_FORWARDED_FOR") or "").split(",")):
+    forwarded_for = environ.get("HTTP_X_FORWARDED_FOR")
+    if not forwarded_for:
+        return str(remote)
+    for hop in reversed(forwarded_for.split(",")):
         address = _address(remote)
         before = _address(hop.strip())
         # What stands beyond a hop that cannot be read is no proxy's word, but the client's.
@@ -141,6 +145,7 @@ def client_address(environ: Environ, trusted_proxies: tuple[Network, ...]) -> st
     return str(remote)
 
 
+@lru_cache(maxsize=256)  # the same few addresses are read several times for each request
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)

@@ -22,7 +22,7 @@ def decode_json(body: bytes) -> Any:
     if not text.strip():
         raise BadRequest("the body is empty; send a JSON object", code="invalid_json")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise BadRequest(
             f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}", code="invalid_json"
@@ -60,7 +60,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
 def encode_json(value: object) -> bytes:
     """Compact UTF-8; a lone surrogate, which UTF-8 cannot hold, stays the escape it came as."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _ENCODER.encode(value).encode()
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
@@ -90,3 +90,8 @@ def _finite_float(digits: str) -> float:
     if math.isinf(value):
         raise ValueError(f"{digits[:20]} is too large")
     return value
+
+
+# Made once: json.loads and json.dumps would make one for each call.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
