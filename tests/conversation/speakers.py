@@ -1,0 +1,64 @@
+"""Who holds the conversation: clients of all protocols, by name.
+
+How a protocol joins:
+
+1. Write a class that is a ``Speaker``, in a module named for the protocol. ``__init__`` begins a conversation whose
+   system text is ``table.SYSTEM`` and whose answers hold at most ``table.MAX_TOKENS``. ``say`` adds ``turn.says`` to
+   the history as that protocol's clients do, posts the whole of it with the turn's tools, effort and schema, adds what
+   it heard to the history, and returns that as a ``Heard``. It checks by itself what is strict in its protocol: the
+   order of events, ids that stay the same, fields that must be there. The rest of the turn (``contents``, ``answer``,
+   ``heard``, ``remembered``) is none of its business.
+2. Add a line to ``SPEAKERS``, and one for each client that keeps its history differently.
+3. If it talks through a ``wire.Wire``, add a line to ``WITHOUT_SERVER``: then it is also tried without any server.
+
+What a protocol cannot say, it says in ``lacks``: a turn that needs it ends the conversation early. ("history" is needed
+from the second turn on; lacking "system" only leaves the instruction out.) A native Gemini client leaves thoughts out
+of its history, and writes a result as ``{"output": text}`` or ``{"error": text}``, as agproxy does for the others.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import ModuleType
+from typing import Protocol
+
+from agproxy.protocols import openai_chat as openai_chat_protocol
+from tests.conversation.openai_chat import ChatOverHttp, ChatOverSdk
+from tests.conversation.turn import Heard, Need, Turn
+from tests.conversation.wire import HttpWire, Wire
+
+
+class Speaker(Protocol):
+    """A client in one conversation.
+
+    :ivar lacks: what its protocol cannot say.
+    :ivar keeps_text_signatures: its history carries the thought signature of a text. (That of a call comes back either
+        way: agproxy keeps those too.)
+    :ivar marks_errors: its results say whether the tool failed.
+    """
+
+    @property
+    def lacks(self) -> frozenset[Need]: ...
+    @property
+    def keeps_text_signatures(self) -> bool: ...
+    @property
+    def marks_errors(self) -> bool: ...
+
+    def say(self, turn: Turn, *, streamed: bool) -> Heard:
+        """Send the turn, with all that went before, and read its answer."""
+
+    def close(self) -> None:
+        """End the conversation."""
+
+
+# name: what makes the speaker, given the base URL of an agproxy (without a path) and a model
+SPEAKERS: Mapping[str, Callable[[str, str], Speaker]] = {
+    "chat": lambda url, model: ChatOverHttp(HttpWire(url), model, keeps_extra_content=True),
+    "chat, drops extra_content": lambda url, model: ChatOverHttp(HttpWire(url), model, keeps_extra_content=False),
+    "openai SDK": partial(ChatOverSdk, keeps_extra_content=True),
+    "openai SDK, drops extra_content": partial(ChatOverSdk, keeps_extra_content=False),
+}
+
+# protocol: what makes its speaker, given a wire and a model; one that needs nothing of agproxy's store
+WITHOUT_SERVER: Mapping[ModuleType, Callable[[Wire, str], Speaker]] = {
+    openai_chat_protocol: partial(ChatOverHttp, keeps_extra_content=True),
+}
