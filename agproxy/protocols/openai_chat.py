@@ -154,6 +154,8 @@ class _Choice:
         return self._before + encode_json(delta) + self._after
 
     def _text(self, event: TextDelta) -> bytes:
+        if not event.provider_metadata and not event.logprobs:  # nearly all events of nearly all streams
+            return self._before + b'{"content":' + encode_json(event.text) + b"}" + self._after
         delta: dict[str, Any] = {"content": event.text}
         if event.provider_metadata:
             delta["extra_content"] = event.provider_metadata
