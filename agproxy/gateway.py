@@ -19,14 +19,16 @@ from agproxy.chat import (
     Finish,
     ImageDelta,
     Message,
+    OtherChoice,
     Part,
     ReasoningDelta,
     TextDelta,
     TextPart,
-    Tool,
     ToolCallPart,
     ToolCallStart,
+    first_calls,
 )
+from agproxy.choices import OtherChoices
 from agproxy.config import Account, Config
 from agproxy.errors import (
     GatewayError,
@@ -36,16 +38,15 @@ from agproxy.errors import (
     UpstreamRefusal,
     redact,
 )
-from agproxy.jsonwire import encode_json
+from agproxy.repairs import Repairs
 from agproxy.store import Store
 from agproxy.transport import Answer, Cancel, Playback, Transport
+from agproxy.unfence import unfenced
 from agproxy.upstreams import UPSTREAMS
 
 log = logging.getLogger(__name__)
 
 _SIGNATURE_TTL_S = 24 * 3600.0
-_SCHEMA_TTL_S = 7 * 24 * 3600.0
-_MAX_REPAIRS = 4
 _AFTER_FINISH_S = 2.0  # how long the end of an answer that is whole may take
 
 
@@ -73,6 +74,7 @@ class Gateway:
         self.clock = clock
         self.new_id = new_id
         self.used = used
+        self.families = dict(config.families)
         self.pool = Pool(config.accounts, config.scheduling, store, used)
         self.catalog = Catalog(self.pool, store=store, transport=transport, clock=clock)
 
@@ -100,15 +102,16 @@ class Call:
         self._history = retry.History()
         self._patience_s = gateway.config.scheduling.max_wait_s
         self._started = False
-        self._keep_signatures = True
-        self._repairs = 0
-        self._dropped = _dropped_keywords(chat, gateway.store)
+        self._repairs = Repairs(chat, model=model, store=gateway.store)
+        self._others: OtherChoices | None = None
         self._encoded: dict[Any, Any] = {}  # by what encoded it: rotation sends the same bytes again
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """What Gemini refused of the tools' schemas and was left out."""
-        return tuple(f"{name}.parameters.{word}" for name, words in self._dropped.items() for word in sorted(words))
+        """The request fields that the upstream does not honour, as far as is known."""
+        encoded = next(reversed(self._encoded.values()), None)
+        names = (*self._chat.ignored, *(encoded.ignored if encoded else ()), *self._repairs.ignored)
+        return tuple(dict.fromkeys(names))
 
     def check(self) -> None:
         """Encode the request, before any account is asked for.
@@ -119,11 +122,19 @@ class Call:
             self._encode(UPSTREAMS[account.type])
 
     def events(self, before_read: Callable[[], None] = lambda: None) -> Iterator[Event]:
-        """Yield the events of the answer. Until the first that a client could see, a failure leads to another attempt.
+        """The events of the answer. Until the first that a client could see, a failure leads to another attempt.
 
         :param before_read: called before each read that may block.
         :raises GatewayError: when all attempts failed before that; later failures are a ``Failed`` event.
         """
+        events = self._answer(before_read)
+        if self._chat.sampling.choices > 1:
+            events = self._with_others(events, before_read)
+        return events if self._chat.parallel_calls else first_calls(events)
+
+    def _answer(self, before_read: Callable[[], None]) -> Iterator[Event]:
+        if "n" in self._repairs.without:
+            self._ask_for_others()
         account = self._take(None)
         while True:
             self.account = account
@@ -141,6 +152,28 @@ class Call:
                     return
                 account = self._after(error, account)
 
+    def _with_others(self, events: Iterator[Event], before_read: Callable[[], None]) -> Iterator[Event]:
+        """The answer, and before its end the others that were asked for beside it, where the model gives too few."""
+        wanted, seen = self._chat.sampling.choices, 1
+        try:
+            for event in events:
+                if isinstance(event, OtherChoice):
+                    seen = max(seen, event.number + 1)
+                elif isinstance(event, Finish) and self._others is None and seen < wanted:
+                    self._ask_for_others(seen)
+                if isinstance(event, Finish) and self._others is not None:
+                    try:
+                        yield from self._others.events(before_read)
+                    except GatewayError as error:
+                        yield Failed(error)
+                        return
+                    self.attempts += self._others.attempts
+                    event = replace(event, usage=self._others.usage(event.usage))
+                yield event
+        finally:
+            if self._others is not None:
+                self._others.stop()
+
     def _attempt(self, account: Account, before_read: Callable[[], None]) -> Iterator[Event]:
         upstream = UPSTREAMS[account.type]
         encoded = self._encode(upstream)
@@ -154,12 +187,14 @@ class Call:
             chunks = answer.chunks(before_read)
             payloads = sse.decode(chunks) if self._chat.stream else _whole(chunks)
             held: list[Event] = []
-            for event in upstream.decode_stream(
+            events = upstream.decode_stream(
                 payloads,
                 original_names=encoded.original_names,
                 new_id=lambda: f"call_{self._gateway.new_id()}",
+                choices=self._chat.sampling.choices,
                 on_finished=lambda: answer.set_timeout(_AFTER_FINISH_S),
-            ):
+            )
+            for event in unfenced(events) if encoded.json_in_words else events:
                 if isinstance(event, ToolCallStart) and event.provider_metadata:
                     kept = {"name": event.name, "metadata": event.provider_metadata}
                     self._gateway.store.put(f"signature:{event.id}", kept, ttl_s=_SIGNATURE_TTL_S)
@@ -187,10 +222,16 @@ class Call:
         )
 
     def _encode(self, upstream: ModuleType) -> Any:
-        key = (upstream.encode_request, self._repairs)
+        key = (upstream.encode_request, self._repairs.count)
         if key not in self._encoded:
+            repairs = self._repairs
             self._encoded[key] = upstream.encode_request(
-                self._chat, model=self._model, keep_signatures=self._keep_signatures, dropped=self._dropped
+                self._chat,
+                model=self._gateway.families.get(self._model, self._model),
+                keep_signatures=repairs.keep_signatures,
+                dropped=repairs.dropped,
+                without=repairs.without,
+                safety=self._gateway.config.safety.settings,
             )
         return self._encoded[key]
 
@@ -276,32 +317,29 @@ class Call:
     # Repairs of the request.
 
     def _mendable(self, error: UpstreamError, account: Account) -> bool:
-        if not isinstance(error, UpstreamRefusal) or self._repairs >= _MAX_REPAIRS:
+        if not isinstance(error, UpstreamRefusal):
             return False
         upstream = UPSTREAMS[account.type]
-        if upstream.is_about_signature(error):
-            return self._keep_signatures
-        fault = upstream.schema_fault(error)
-        if fault is None or fault[0] >= len(self._chat.tools):
-            return False
-        return fault[1] not in self._dropped.get(self._chat.tools[fault[0]].name, frozenset())
+        return self._repairs.can_mend(error, upstream, used=self._encode(upstream).used)
 
     def _mend(self, error: UpstreamRefusal, account: Account) -> None:
-        upstream = UPSTREAMS[account.type]
-        self._repairs += 1
-        if upstream.is_about_signature(error):
-            self._keep_signatures = False
-            return
-        index, keyword = upstream.schema_fault(error)
-        name = self._chat.tools[index].name
-        self._dropped = {**self._dropped, name: self._dropped.get(name, frozenset()) | {keyword}}
-        kept = sorted(self._dropped[name])
-        self._gateway.store.put(f"schema:{_tool_hash(self._chat.tools[index])}", kept, ttl_s=_SCHEMA_TTL_S)
-        self._gateway.store.put("schemas:faulty", True, ttl_s=_SCHEMA_TTL_S)
+        self._repairs.mend(error, UPSTREAMS[account.type])
+        if "n" in self._repairs.without:
+            self._ask_for_others()
+
+    def _ask_for_others(self, given: int = 1) -> None:
+        """Ask for the answers beyond the ``given`` ones by calls of their own, and for one by this."""
+        missing = self._chat.sampling.choices - given
+        if missing > 0:
+            self._chat = replace(self._chat, sampling=replace(self._chat.sampling, choices=1))
+            calls = [Call(self._gateway, self._chat, model=self._model) for _ in range(missing)]
+            self._others = OtherChoices(calls, self.cancel, first=given)
 
 
 def _is_seen(event: Event) -> bool:
     """Whether a client sees something of the event; once it does the status line is gone."""
+    if isinstance(event, OtherChoice):
+        event = event.event
     if isinstance(event, TextDelta | ReasoningDelta):
         return bool(event.text)
     return isinstance(event, ToolCallStart | ImageDelta)
@@ -343,19 +381,6 @@ def _with_signatures(chat: ChatRequest, store: Store) -> ChatRequest:
         for message in chat.messages
     )
     return replace(chat, messages=messages)
-
-
-def _tool_hash(tool: Tool) -> str:
-    """What tells one tool from another of the same name."""
-    return hashlib.blake2b(encode_json([tool.name, tool.parameters]), digest_size=16).hexdigest()
-
-
-def _dropped_keywords(chat: ChatRequest, store: Store) -> dict[str, frozenset[str]]:
-    """The schema keywords that Gemini has refused for these tools before."""
-    if not chat.tools or not store.get("schemas:faulty"):
-        return {}
-    kept = {tool.name: store.get(f"schema:{_tool_hash(tool)}") for tool in chat.tools}
-    return {name: frozenset(keywords) for name, keywords in kept.items() if keywords}
 
 
 def _unavailable(rest: Rest, model: str, wait_s: float) -> PoolUnavailable:

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,15 +128,7 @@ class World:
         )
 
     def call(self, chat: ChatRequest = HELLO, *, stream: bool = True, model: str = MODEL) -> Call:
-        chat = ChatRequest(
-            chat.model,
-            chat.messages,
-            tools=chat.tools,
-            stream=stream,
-            session=chat.session,
-            tool_choice=chat.tool_choice,
-        )
-        call = Call(self.gateway, chat, model=model)
+        call = Call(self.gateway, replace(chat, stream=stream), model=model)
         call.cancel.cancelled = Waits(self)
         return call
 

@@ -16,6 +16,7 @@ from tests.fake_google.bodies import (
     FLASH_3,
     FLASH_25,
     FLASH_36,
+    GEMMA,
     Json,
     ask,
     call,
@@ -33,6 +34,7 @@ from tests.fake_google.signatures import NOT_VALID
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n rest").decode()
 SKIP = DUMMIES[0]
+FILES = "https://generativelanguage.googleapis.com/v1beta/files"
 SHOT: Json = {"inlineData": {"mimeType": "image/png", "data": PNG}}
 SOUND: Json = {"inlineData": {"mimeType": "audio/wav", "data": "YQ=="}}
 
@@ -51,6 +53,13 @@ ACCEPTED: dict[str, tuple[str, Json]] = {
         part({"inlineData": {"mimeType": "text/csv; charset=utf-8", "data": "YQ"}}),
     ),
     "file by https": (FLASH_3, part({"fileData": {"mimeType": "image/png", "fileUri": "https://example.com/a.png"}})),
+    "file by https without a type": (FLASH_3, part({"fileData": {"fileUri": "https://example.com/a"}})),
+    "page by https": (FLASH_3, part({"fileData": {"mimeType": "text/html", "fileUri": "https://example.com/"}})),
+    "file of the Files API": (
+        FLASH_3,
+        part({"fileData": {"mimeType": "audio/mp3", "fileUri": f"{FILES}/abc"}}),
+    ),
+    "video of YouTube": (FLASH_3, part({"fileData": {"fileUri": "https://www.youtube.com/watch?v=abc"}})),
     "media resolution": (FLASH_3, part({"text": "a", "mediaResolution": {"level": "MEDIA_RESOLUTION_HIGH"}})),
     "call and result": (FLASH_25, talk(user("a"), model(call()), user(result()))),
     "results in another order": (
@@ -168,6 +177,34 @@ REFUSED: dict[str, tuple[str, Json | bytes, str]] = {
         ask(systemInstruction=user({"inlineData": {"mimeType": "image/png", "data": PNG}})),
         "System instruction",
     ),
+    "system instruction of Gemma": (
+        GEMMA,
+        ask(systemInstruction=user("a")),
+        "Developer instruction is not enabled for models/gemma-3-27b-it",
+    ),
+    "audio by https": (
+        FLASH_3,
+        part({"fileData": {"mimeType": "audio/mp3", "fileUri": "https://example.com/a.mp3"}}),
+        "Unsupported MIME type: audio/mp3",
+    ),
+    "bytes by https": (
+        FLASH_3,
+        part({"fileData": {"mimeType": "application/octet-stream", "fileUri": "https://example.com/a"}}),
+        "Unsupported MIME type: application/octet-stream",
+    ),
+    "bytes of the Files API": (
+        FLASH_3,
+        part({"fileData": {"mimeType": "application/octet-stream", "fileUri": f"{FILES}/abc"}}),
+        "Unsupported MIME type: application/octet-stream",
+    ),
+    "image of YouTube": (
+        FLASH_3,
+        part({"fileData": {"mimeType": "image/png", "fileUri": "https://youtu.be/abc"}}),
+        "Unsupported MIME type: image/png",
+    ),
+    "file by an IP address": (FLASH_3, part({"fileData": {"fileUri": "https://192.0.2.7/a"}}), "Cannot fetch content"),
+    "file by an IPv6 address": (FLASH_3, part({"fileData": {"fileUri": "https://[::1]/a"}}), "Cannot fetch content"),
+    "file of this machine": (FLASH_3, part({"fileData": {"fileUri": "https://localhost/a"}}), "Cannot fetch content"),
     "empty system instruction": (FLASH_3, ask(systemInstruction={"parts": []}), "system_instruction.parts"),
     "gif": (
         FLASH_3,

@@ -8,11 +8,17 @@ import pytest
 from tests.fake_google import Refusal, Rules, validate
 from tests.fake_google.bodies import (
     ALIAS,
+    ARGON,
     FLASH_3,
     FLASH_25,
+    GEMMA,
+    HYDROGEN,
+    IMAGE_3,
+    IMAGE_25,
     LITE_25,
     PRO_25,
     PRO_31,
+    PRO_IMAGE_3,
     Json,
     ask,
     config,
@@ -22,6 +28,7 @@ from tests.fake_google.bodies import (
     thinking,
     tool,
 )
+from tests.fake_google.families import family_of
 
 LINKED = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
 
@@ -93,13 +100,38 @@ ACCEPTED: dict[str, tuple[str, Json]] = {
             topP=0,
             topK=0,
             maxOutputTokens=1,
-            candidateCount=8,
+            candidateCount=1,
             stopSequences=["a"] * 5,
             seed=-1,
-            presencePenalty=-2,
-            frequencyPenalty=1.9,
+            presencePenalty=0,
+            frequencyPenalty=0.0,
             responseLogprobs=True,
             logprobs=20,
+        ),
+    ),
+    "eight candidates of 2.5": (FLASH_25, config(candidateCount=8)),
+    "logprobs not wanted on 2.5": (FLASH_25, config(responseLogprobs=False)),
+    "sampling on Gemini 4": (ARGON, config(temperature=1, topP=1, topK=1)),
+    "JSON beside functions on family 3": (
+        FLASH_3,
+        tool() | {"generationConfig": {"responseMimeType": "application/json"}},
+    ),
+    "JSON beside search on family 3": (
+        FLASH_3,
+        ask(tools=[{"googleSearch": {}}], generationConfig={"responseMimeType": "application/json"}),
+    ),
+    "xhigh of Hydrogen": (HYDROGEN, thinking(thinkingLevel="XHIGH")),
+    "minimal of an image model": (IMAGE_3, thinking(thinkingLevel="MINIMAL")),
+    "temperature of Gemma": (GEMMA, config(temperature=0.5, maxOutputTokens=10)),
+    "continuation": (ARGON, ask(continuationToken="YWJj", store=False)),
+    "every category of safety": (
+        FLASH_3,
+        ask(
+            safetySettings=[
+                {"category": f"HARM_CATEGORY_{word}", "threshold": "BLOCK_NONE"}
+                for word in ("HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT", "HARASSMENT", "JAILBREAK")
+            ]
+            + [{"category": "HARM_CATEGORY_CIVIC_INTEGRITY", "threshold": "BLOCK_ONLY_HIGH"}]
         ),
     ),
     "budget": (FLASH_25, thinking(thinkingBudget=0)),
@@ -198,6 +230,13 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
     ),
     "names with AUTO": (FLASH_3, mode(mode="AUTO", allowedFunctionNames=["f"]), "allowed_function_names"),
     "names undeclared": (FLASH_3, mode(mode="ANY", allowedFunctionNames=["g"]), "'g', which is not declared"),
+    "functions of Gemma": (GEMMA, tool(), "Function calling is not enabled for models/gemma-3-27b-it"),
+    "search of Gemma": (GEMMA, ask(tools=[{"googleSearch": {}}]), "Search as tool is not enabled for this model"),
+    "search with JSON on 2.5": (
+        FLASH_25,
+        ask(tools=[{"googleSearch": {}}], generationConfig={"responseMimeType": "application/json"}),
+        "Tool use with a response mime type: 'application/json' is unsupported",
+    ),
     "functions with JSON on 2.5": (
         FLASH_25,
         tool() | {"generationConfig": {"responseMimeType": "application/json"}},
@@ -264,6 +303,20 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
     "six stops": (FLASH_3, config(stopSequences=["a"] * 6), "the number of stop_sequences must not exceed 5"),
     "empty stop": (FLASH_3, config(stopSequences=[""]), "stop_sequences[0]"),
     "penalty": (FLASH_3, config(presencePenalty=2), "presence_penalty must be in the range [-2.0, 2.0)."),
+    "penalty that is allowed by its range": (FLASH_25, config(presencePenalty=0.5), "Penalty is not enabled for this"),
+    "negative penalty": (ALIAS, config(frequencyPenalty=-0.5), "Penalty is not enabled for this model"),
+    "logprobs on 2.5": (
+        FLASH_25,
+        config(responseLogprobs=True),
+        "Logprobs is not enabled for models/gemini-2.5-flash",
+    ),
+    "two candidates on family 3": (
+        FLASH_3,
+        config(candidateCount=2),
+        "Multiple candidates is not enabled for this model",
+    ),
+    "two candidates of an alias": (ALIAS, config(candidateCount=2), "Multiple candidates is not enabled"),
+    "two candidates of an image model": (IMAGE_25, config(candidateCount=2), "Multiple candidates is not enabled"),
     "logprobs alone": (FLASH_3, config(logprobs=1), "only valid if response_logprobs is true"),
     "21 logprobs": (FLASH_3, config(responseLogprobs=True, logprobs=21), "[0, 20]"),
     "budget and level": (
@@ -274,6 +327,16 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
     "level on 2.5": (FLASH_25, thinking(thinkingLevel="LOW"), "Thinking level is not supported for this model."),
     "minimal on Pro": (PRO_31, thinking(thinkingLevel="MINIMAL"), "'minimal' is not a supported thinking level"),
     "minimal on 3.8": ("gemini-3.8-flash", thinking(thinkingLevel="MINIMAL"), "Allowed values are: low, medium, high."),
+    "minimal of an alias": (
+        "gemini-flash-latest",
+        thinking(thinkingLevel="MINIMAL"),
+        "'minimal' is not a supported thinking level for this model. Allowed values are: low, medium, high.",
+    ),
+    "low of an image model": (IMAGE_3, thinking(thinkingLevel="LOW"), "Allowed values are: minimal, high."),
+    "medium of a Pro image model": (PRO_IMAGE_3, thinking(thinkingLevel="MEDIUM"), "Allowed values are: low, high."),
+    "xhigh of Argon": (ARGON, thinking(thinkingLevel="XHIGH"), "Allowed values are: low, medium, high."),
+    "thinking of a 2.5 image model": (IMAGE_25, thinking(thinkingBudget=0), "thinking is not supported"),
+    "thinking of Gemma": (GEMMA, thinking(thinkingBudget=0), "thinking is not supported"),
     "budget 0 on 2.5 Pro": (
         PRO_25,
         thinking(thinkingBudget=0),
@@ -318,6 +381,12 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
         config(responseMimeType="application/json", responseJsonSchema={"pattern": "x"}),
         "response_json_schema: unsupported",
     ),
+    "JSON of an image model": (IMAGE_25, config(responseMimeType="application/json"), "JSON mode is not enabled for"),
+    "JSON of Gemma": (
+        GEMMA,
+        config(responseMimeType="application/json"),
+        "JSON mode is not enabled for models/gemma-3-27b-it",
+    ),
     "answer type": (FLASH_3, config(responseMimeType="text/html"), "allowed mimetypes are `text/plain`"),
     "image of a text model": (
         FLASH_3,
@@ -336,6 +405,11 @@ REFUSED: dict[str, tuple[str, Json, str]] = {
         FLASH_3,
         ask(safetySettings=[{"category": "HARM_CATEGORY_MEDICAL", "threshold": "BLOCK_NONE"}]),
         "element predicate failed",
+    ),
+    "civic integrity off": (
+        FLASH_3,
+        ask(safetySettings=[{"category": "HARM_CATEGORY_CIVIC_INTEGRITY", "threshold": "OFF"}]),
+        "HARM_CATEGORY_CIVIC_INTEGRITY threshold cannot be 5",
     ),
     "a category twice": (
         FLASH_3,
@@ -377,3 +451,18 @@ def test_findings_of_a_schema_are_listed_together() -> None:
 def test_lenient_json_schema_lets_ignored_keywords_pass() -> None:
     body = json_schema(properties={"a": {"type": "string", "pattern": "x", "default": 1}}, **{"$schema": "x"})
     validate(FLASH_3, json.dumps(body).encode(), Rules(lenient_json_schema=True))
+
+
+@pytest.mark.parametrize("name", [ARGON, ALIAS, "gemini-flash-latest", "gemini-flash-lite-latest"])
+@pytest.mark.parametrize("field", ["temperature", "topP", "topK"])
+def test_sampling_can_be_refused_from_gemini_4_on(name: str, field: str) -> None:
+    body = json.dumps(config(**{field: 1})).encode()
+    with pytest.raises(Refusal, match="is deprecated and not supported for this model"):
+        validate(name, body, Rules(refuse_sampling=True))
+    validate(FLASH_3, body, Rules(refuse_sampling=True))
+
+
+@pytest.mark.parametrize("name", ["gemini-flash-latest", "gemini-flash-lite-latest", ALIAS])
+def test_an_alias_counts_as_newest(name: str) -> None:
+    assert family_of(name).version > family_of(HYDROGEN).version
+    assert "minimal" not in family_of(name).thinking_levels or "-lite" in name

@@ -1,11 +1,24 @@
 """What the gateway learns from one request and keeps for the next: repairs, signatures, sessions, lists of models."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from agproxy.chat import ChatRequest, Message, TextPart, Tool, ToolCallPart, ToolCallStart, ToolResultPart
+from agproxy.chat import (
+    ChatRequest,
+    JsonFormat,
+    Message,
+    Sampling,
+    TextPart,
+    Thinking,
+    Tool,
+    ToolCallPart,
+    ToolCallStart,
+    ToolResultPart,
+    fold,
+)
 from agproxy.config import Account
 from agproxy.errors import ModelNotFound, UpstreamError, UpstreamUnreachable
 from agproxy.upstreams.gemini_request import DUMMY_SIGNATURE
@@ -107,12 +120,102 @@ class TestSchemaRepair:
     def test_repairs_are_bounded(self) -> None:
         world = World(*(self.fault(f"keyword{number}") for number in range(9)))
         assert world.failure(self.CHAT).status == 400
-        assert world.tried == "a" * 5
+        assert world.tried == "a" * 7
 
     def test_declaration_that_does_not_exist(self) -> None:
         world = World(self.fault("format", 7))
         assert world.failure(self.CHAT).status == 400
         assert world.tried == "a"
+
+
+class TestSettingRepair:
+    """What a model refuses is left out, told to the client, and left out of the next request from the start."""
+
+    PENALTY = "Penalty is not enabled for this model"
+    LOGPROBS = "Logprobs is not enabled for models/gemini-3-flash-preview"
+    CHAT = replace(HELLO, sampling=Sampling(presence_penalty=0.5, temperature=0.5, top_logprobs=2))
+
+    @staticmethod
+    def configs(world: World) -> list[set[str]]:
+        return [set(body.get("generationConfig", {})) for body in world.bodies()]
+
+    @both
+    def test_is_done_without_at_once(self, stream: bool) -> None:
+        world = World(refused(400, self.PENALTY), said())
+        call = world.call(self.CHAT, stream=stream)
+        assert list(call.events()) == GREETING
+        assert (world.tried, call.attempts, call.ignored) == ("aa", 1, ("presence_penalty",))
+        assert self.configs(world)[1] == {"temperature", "responseLogprobs", "logprobs"}
+
+    def test_several_are_done_without_one_after_the_other(self) -> None:
+        world = World(refused(400, self.PENALTY), refused(400, self.LOGPROBS), said())
+        call = world.call(self.CHAT)
+        assert list(call.events()) == GREETING
+        assert call.ignored == ("presence_penalty", "logprobs")
+        assert self.configs(world)[2] == {"temperature"}
+
+    def test_is_remembered_for_a_day(self) -> None:
+        world = World(refused(400, self.PENALTY), said(), said(), said(), said())
+        world.events(self.CHAT)
+        world.now += 24 * 3600 - 1
+        call = world.call(self.CHAT)
+        call.check()
+        assert call.ignored == ("presence_penalty",)
+        list(call.events())
+        world.now += 2
+        world.events(self.CHAT)
+        assert ["presencePenalty" in config for config in self.configs(world)] == [True, False, False, True]
+
+    def test_is_remembered_of_that_model_only(self) -> None:
+        world = World(refused(400, self.PENALTY), said(), said())
+        world.events(self.CHAT)
+        world.events(self.CHAT, model="gemini-flash-latest")
+        assert "presencePenalty" in self.configs(world)[-1]
+
+    @pytest.mark.parametrize(
+        ("words", "fields"),
+        [
+            ("Thinking level is not supported for this model.", {"thinking": Thinking("low")}),
+            ("JSON mode is not enabled for this model", {"json_format": JsonFormat()}),
+            (
+                "A schema in GenerationConfig exceeds the nesting depth.",
+                {"json_format": JsonFormat({"type": "string"})},
+            ),
+        ],
+    )
+    def test_what_depends_on_the_request_is_tried_again_next_time(self, words: str, fields: dict[str, Any]) -> None:
+        chat = replace(HELLO, **fields)
+        world = World(refused(400, words), said(), said())
+        assert world.events(chat) == GREETING
+        world.events(chat)
+        first, mended, next_one = world.bodies()
+        assert mended != first
+        assert next_one == first
+
+    def test_refused_again_all_the_same_is_told(self) -> None:
+        world = World(refused(400, self.PENALTY), refused(400, self.PENALTY), said())
+        assert world.failure(self.CHAT).message == self.PENALTY
+        assert world.tried == "aa"
+
+    def test_refused_though_it_was_not_sent_is_told(self) -> None:
+        world = World(refused(400, self.PENALTY), said())
+        assert world.failure().message == self.PENALTY
+        assert world.tried == "a"
+
+    def test_other_faults_are_told_at_once(self) -> None:
+        world = World(refused(400, "Request contains an invalid argument."), said())
+        assert world.failure(self.CHAT).status == 400
+        assert world.tried == "a"
+
+    def test_is_not_counted_as_an_attempt(self) -> None:
+        world = World(refused(503), refused(400, self.PENALTY), refused(503), refused(400, self.LOGPROBS), said())
+        assert world.events(self.CHAT) == GREETING
+        assert world.tried == "abbcc"
+
+    def test_json_in_words_comes_without_its_fence(self) -> None:
+        fenced = FakeAnswer(chunk({"text": "```json\n{}"}), chunk({"text": "\n```"}, reason="STOP"))
+        world = World(refused(400, "JSON mode is not enabled for this model"), fenced)
+        assert fold(world.events(replace(HELLO, json_format=JsonFormat()))).text.strip() == "{}"
 
 
 class TestSignatures:

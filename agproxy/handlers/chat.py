@@ -28,6 +28,7 @@ def complete(gateway: Gateway, request: Request) -> Response:
         request.ignored = chat.ignored
         request.call = call = Call(gateway, _with_session(chat, request), model=request.mapped_model)
         call.check()
+        request.ignored = call.ignored
     except RecursionError as error:
         raise BadRequest("the body is nested too deeply", code="invalid_json") from error
     meta = ReplyMeta(
@@ -36,6 +37,7 @@ def complete(gateway: Gateway, request: Request) -> Response:
         model=chat.model,
         include_usage=chat.include_usage,
         freeform=frozenset(tool.name for tool in chat.tools if tool.freeform),
+        older_calls=chat.older_calls,
     )
     if chat.stream:
         return _streamed(gateway, request, call, meta)
@@ -70,7 +72,7 @@ def _answered(request: Request) -> None:
     request.first_event_s = time.monotonic() - request.started
     if request.call is not None and request.call.account is not None:
         request.account = request.call.account.email or request.call.account.name
-        request.ignored += request.call.ignored
+        request.ignored = request.call.ignored
 
 
 def _timed(events: Iterable[Event], request: Request) -> Iterator[Event]:

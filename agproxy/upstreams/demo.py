@@ -9,9 +9,25 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from agproxy.models import FLASH, LITE, PRO
-from agproxy.upstreams.gemini import decode_error, decode_stream, encode_request, is_about_signature, schema_fault
+from agproxy.upstreams.gemini import (
+    decode_error,
+    decode_stream,
+    encode_request,
+    is_about_signature,
+    refused_setting,
+    schema_fault,
+)
 
-__all__ = ["MODELS", "play", "encode_request", "decode_stream", "decode_error", "is_about_signature", "schema_fault"]
+__all__ = [
+    "MODELS",
+    "play",
+    "encode_request",
+    "decode_stream",
+    "decode_error",
+    "is_about_signature",
+    "refused_setting",
+    "schema_fault",
+]
 
 MODELS = (FLASH, LITE, PRO)
 MARK = "[agproxy demo]"

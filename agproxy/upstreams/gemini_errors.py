@@ -132,3 +132,37 @@ def schema_fault(error: UpstreamRefusal) -> tuple[int, str] | None:
         return None
     keyword = _UNKNOWN_NAME.search(error.message) or _KEYWORD.search(error.message)
     return (int(declaration[1]), keyword[1]) if keyword else None
+
+
+# Settings that some models have and others refuse, by the names of ``gemini_settings``, in the words of the service:
+# google-gemini/cookbook#1290 (penalties), langchain-ai/langchain-google#1266 (logprobs), googleapis/js-genai#1609 (n),
+# RooCodeInc/Roo-Code#10700 and fishjar/kiss-translator#1051 (thinking), googleapis/python-genai#867 (JSON mode).
+_SETTINGS = (
+    ("penalties", r"penalty is not (enabled|supported)"),
+    ("logprobs", r"logprobs? (is|are) not (enabled|supported)"),
+    ("n", r"multiple candidates? (is|are) not (enabled|supported)|candidate_?count"),
+    (
+        "thinking",
+        r"thinking[ _]?(level|budget|config)|thinking is not|include_?thoughts|thinking mode|budget -?\d+ is invalid",
+    ),
+    ("json_mode", r"json mode is not|response mime type|response_?mime_?type"),
+    ("json_schema", r"response_?(json_?)?schema|schema.{0,40}too (many|complex|deep)|nesting depth"),
+    ("system", r"(developer|system) instructions? (is|are) not (enabled|supported)"),
+    (
+        "web_search",
+        r"(google_?search|search grounding|search as tool|grounding)[^.]{0,40}not (enabled|supported|available)",
+    ),
+    (
+        "sampling",
+        r"\b(temperature|top_?[pk])\b[^.]{0,60}(deprecated|not supported|unsupported|unknown|no longer|not allowed)"
+        r"|unknown name \"(temperature|top_?[pk])\"",
+    ),
+)
+_REFUSED_SETTINGS = tuple((name, re.compile(words, re.IGNORECASE)) for name, words in _SETTINGS)
+
+
+def refused_setting(error: UpstreamRefusal) -> str | None:
+    """Which setting a 400 refuses, by its name in ``gemini_settings``, or None."""
+    if error.status != 400 or _DECLARATION.search(error.message):
+        return None
+    return next((name for name, words in _REFUSED_SETTINGS if words.search(error.message)), None)

@@ -4,7 +4,7 @@ Wire: https://ai.google.dev/api/generate-content, ``GenerateContentResponse``.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agproxy.chat import (
@@ -13,8 +13,10 @@ from agproxy.chat import (
     FinishReason,
     ImageDelta,
     Metadata,
+    OtherChoice,
     ReasoningDelta,
     TextDelta,
+    TokenLogprob,
     ToolCallDelta,
     ToolCallStart,
     Usage,
@@ -22,6 +24,7 @@ from agproxy.chat import (
 from agproxy.errors import BadRequest, UnusableAnswer, UpstreamCut, UpstreamError
 from agproxy.jsonwire import decode_json
 from agproxy.upstreams.gemini_errors import refusal
+from agproxy.upstreams.gemini_grounding import citations
 
 _BLOCKED = frozenset(
     {
@@ -34,8 +37,13 @@ _BLOCKED = frozenset(
         "IMAGE_SAFETY",
         "IMAGE_PROHIBITED_CONTENT",
         "IMAGE_RECITATION",
+        "ESCALATION",
+        "MODEL_ARMOR",
     }
 )
+# CONTINUATION: Gemini 4's word for "there is more than one answer can hold"
+# (https://ai.google.dev/gemini-api/docs/generate-content/long-decode).
+_CUT_SHORT = frozenset({"MAX_TOKENS", "CONTINUATION"})
 # The model wrote a call that cannot be used; whatever came with it is not an answer.
 _BROKEN = frozenset(
     {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE"}
@@ -47,6 +55,7 @@ def decode_stream(
     *,
     original_names: Mapping[str, str],
     new_id: Callable[[], str],
+    choices: int = 1,
     on_finished: Callable[[], None] = lambda: None,
 ) -> Iterator[Event]:
     """Yield the events of one answer, the last of them ``Finish``.
@@ -54,12 +63,13 @@ def decode_stream(
     :param payloads: the JSON text of each ``GenerateContentResponse``; one that was not streamed is a single payload.
     :param original_names: tool names by the names Gemini knows them by.
     :param new_id: makes an id for a call that came without one, as those of Gemini 2.5 do.
-    :param on_finished: called once the ``finishReason`` has come, after which only a last count of tokens may follow.
+    :param choices: how many answers were asked for; there may be fewer.
+    :param on_finished: called once each ``finishReason`` has come, after which only a last count of tokens may follow.
     :raises UpstreamCut: when the answer ends before its ``finishReason``, or holds what is no JSON.
     :raises UnusableAnswer: at the end, when there is nothing in it.
     :raises UpstreamRefusal: when an error object stands in its place.
     """
-    answer = _Answer(original_names, new_id)
+    answer = _Answer(original_names, new_id, choices)
     try:
         for payload in payloads:
             yield from answer.read(_response(payload))
@@ -68,25 +78,30 @@ def decode_stream(
     except UpstreamError:
         if not answer.finished:  # what goes wrong after the end is of no interest
             raise
-    yield answer.finish()
+    yield from answer.finish()
 
 
 class _Answer:
     """What the chunks so far amount to."""
 
-    def __init__(self, original_names: Mapping[str, str], new_id: Callable[[], str]) -> None:
+    def __init__(self, original_names: Mapping[str, str], new_id: Callable[[], str], choices: int) -> None:
         self._original_names = original_names
         self._new_id = new_id
-        self._reason = self._blocked = self._message = ""
+        self._choices = choices
+        self._blocked = ""
         self._usage = Usage()
-        self._calls = 0
-        self._ids: set[str] = set()
-        self._said = False
+        self._first = _Candidate(original_names, new_id)
+        self._others: dict[int, _Candidate] = {}
 
     @property
     def finished(self) -> bool:
-        """Whether the ``finishReason`` has come."""
-        return bool(self._reason)
+        """Whether each ``finishReason`` has come that was to be expected."""
+        return len(self._others) + 1 >= self._choices and self._ended
+
+    @property
+    def _ended(self) -> bool:
+        """Whether the ``finishReason`` of each answer that has begun has come."""
+        return bool(self._first.reason) and all(other.reason for other in self._others.values())
 
     def read(self, chunk: Mapping[str, Any]) -> list[Event]:
         """The events of one chunk.
@@ -102,15 +117,66 @@ class _Answer:
         if counts := chunk.get("usageMetadata"):
             self._usage = _usage(counts)
         self._blocked = _text(chunk.get("promptFeedback") or {}, "blockReason") or self._blocked
-        for candidate in (chunk.get("candidates") or ())[:1]:
-            for part in (candidate.get("content") or {}).get("parts") or ():
-                if "functionCall" in part:
-                    yield from self._call(part)
-                elif event := _spoken(part):
-                    self._said = self._said or _says_something(event)
-                    yield event
-            self._reason = _text(candidate, "finishReason") or self._reason
-            self._message = _text(candidate, "finishMessage") or self._message
+        for position, candidate in enumerate(chunk.get("candidates") or ()):
+            index = candidate.get("index", position)
+            if not index:
+                yield from self._first.events(candidate)
+                continue
+            if not 0 < index < self._choices:
+                continue
+            if index not in self._others:
+                self._others[index] = _Candidate(self._original_names, self._new_id)
+            for event in self._others[index].events(candidate):
+                yield OtherChoice(index, event)
+
+    def finish(self) -> Iterator[Event]:
+        """The end of the answer: what is known only now, and ``Finish``.
+
+        :raises UpstreamError: when it is none.
+        """
+        if self._blocked:
+            yield Finish("content_filter", self._usage, f"Gemini refused the prompt ({self._blocked}).")
+            return
+        if not self._ended:
+            raise UpstreamCut("Gemini's answer ended before it was finished")
+        for number, other in sorted(self._others.items()):
+            for event in other.finish(Usage()):
+                yield OtherChoice(number, event)
+        yield from self._first.finish(self._usage)
+
+
+class _Candidate:
+    """One of the answers that were asked for; nearly always the only one."""
+
+    def __init__(self, original_names: Mapping[str, str], new_id: Callable[[], str]) -> None:
+        self.reason = self._message = ""
+        self._original_names = original_names
+        self._new_id = new_id
+        self._calls = 0
+        self._ids: set[str] = set()
+        self._said = False
+        self._texts: list[tuple[int, str]] = []  # number of the part within its chunk, and its text
+        self._grounding: Mapping[str, Any] = {}
+
+    def events(self, candidate: Mapping[str, Any]) -> Iterator[Event]:
+        scored = _logprobs(candidate.get("logprobsResult") or {})
+        for number, part in enumerate((candidate.get("content") or {}).get("parts") or ()):
+            if "functionCall" in part:
+                yield from self._call(part)
+            elif event := _spoken(part):
+                if isinstance(event, TextDelta):
+                    self._texts.append((number, event.text))
+                    if scored:
+                        event.logprobs, scored = scored, ()
+                self._said = self._said or _says_something(event)
+                yield event
+        if scored:
+            yield TextDelta("", logprobs=scored)
+        # Not always in the last chunk, and often beside no content (BerriAI/litellm#41492).
+        grounding = candidate.get("groundingMetadata")
+        self._grounding = grounding if isinstance(grounding, dict) and grounding else self._grounding
+        self.reason = _text(candidate, "finishReason") or self.reason
+        self._message = _text(candidate, "finishMessage") or self._message
 
     def _call(self, part: Mapping[str, Any]) -> tuple[Event, Event]:
         call = part["functionCall"]
@@ -126,16 +192,15 @@ class _Answer:
         start = ToolCallStart(index, call_id, self._original_names.get(name, name), _metadata(part))
         return start, ToolCallDelta(index, json.dumps(arguments, ensure_ascii=False, separators=(",", ":")))
 
-    def finish(self) -> Finish:
-        """The end of the answer.
+    def finish(self, usage: Usage) -> Iterator[Event]:
+        """The citations, and the end.
 
-        :raises UpstreamError: when it is none.
+        :raises UnusableAnswer: when there is nothing in it.
         """
-        if self._blocked:
-            return Finish("content_filter", self._usage, f"Gemini refused the prompt ({self._blocked}).")
-        if not self._reason:
-            raise UpstreamCut("Gemini's answer ended before it was finished")
-        return _finish(self._reason, self._message, self._usage, said=self._said, calls=self._calls)
+        end = _finish(self.reason, self._message, usage, said=self._said, calls=self._calls)
+        if self._grounding:
+            yield from citations(self._grounding, self._texts)
+        yield end
 
 
 def _response(payload: bytes) -> dict[str, Any]:
@@ -180,6 +245,26 @@ def _says_something(event: Event) -> bool:
     return isinstance(event, ImageDelta) or (isinstance(event, TextDelta) and bool(event.text))
 
 
+def _logprobs(result: Mapping[str, Any]) -> tuple[TokenLogprob, ...]:
+    """``LogprobsResult``: what was chosen, and at each place what could have been."""
+    alternatives = result.get("topCandidates") or ()
+    return tuple(
+        TokenLogprob(
+            *_scored(chosen),
+            top=tuple(TokenLogprob(*_scored(each)) for each in _candidates(alternatives, position)),
+        )
+        for position, chosen in enumerate(result.get("chosenCandidates") or ())
+    )
+
+
+def _candidates(alternatives: Sequence[Mapping[str, Any]], position: int) -> Sequence[Mapping[str, Any]]:
+    return (alternatives[position].get("candidates") or ()) if position < len(alternatives) else ()
+
+
+def _scored(candidate: Mapping[str, Any]) -> tuple[str, float]:
+    return _text(candidate, "token"), float(candidate.get("logProbability") or 0.0)
+
+
 def _metadata(part: Mapping[str, Any]) -> Metadata | None:
     signature = _text(part, "thoughtSignature")
     return {"google": {"thought_signature": signature}} if signature else None
@@ -199,7 +284,7 @@ def _finish(reason: str, message: str, usage: Usage, *, said: bool, calls: int) 
                 finish_reason=reason,
             )
         raise UnusableAnswer(f"Gemini's answer is empty ({words})", finish_reason=reason)
-    finish: FinishReason = "length" if reason == "MAX_TOKENS" else "tool_calls" if calls else "stop"
+    finish: FinishReason = "length" if reason in _CUT_SHORT else "tool_calls" if calls else "stop"
     return Finish(finish, usage)
 
 

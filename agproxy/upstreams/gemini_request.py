@@ -18,7 +18,6 @@ from agproxy.chat import (
     Message,
     Metadata,
     Part,
-    Sampling,
     TextPart,
     Tool,
     ToolCallPart,
@@ -29,6 +28,7 @@ from agproxy.errors import BadRequest
 from agproxy.jsonwire import encode_json
 from agproxy.models import needs_thought_signatures
 from agproxy.schema import function_parameters
+from agproxy.upstreams.gemini_settings import encode_settings
 
 # Stands for a signature that was lost or that another model made:
 # https://ai.google.dev/gemini-api/docs/thought-signatures, FAQ.
@@ -38,6 +38,8 @@ DUMMY_SIGNATURE = "skip_thought_signature_validator"
 # (https://ai.google.dev/gemini-api/docs/generate-content/whats-new-gemini-3.6).
 _GO_ON = "Continue."
 _EARLIER = "(The beginning of this conversation was left out.)"
+# The list of types that Google fetches has other names than the list of those it takes inline.
+_EXTERNAL_TYPES = {"video/mov": "video/quicktime"}
 _NO_RESULT = "No result: the call was interrupted before its tool answered."
 
 Content = dict[str, Any]
@@ -49,10 +51,16 @@ class EncodedRequest:
     """The bytes to post, and what is needed to read the answer.
 
     :param original_names: tool names by the name Gemini was given for them.
+    :param used: the settings it holds that the model might refuse; see ``gemini_settings``.
+    :param ignored: request fields that it does not honour.
+    :param json_in_words: it asks for JSON in words only, so the answer may come in a code fence.
     """
 
     body: bytes
     original_names: Mapping[str, str]
+    used: frozenset[str] = frozenset()
+    ignored: tuple[str, ...] = ()
+    json_in_words: bool = False
 
 
 def encode_request(
@@ -61,45 +69,58 @@ def encode_request(
     model: str,
     keep_signatures: bool = True,
     dropped: Mapping[str, frozenset[str]] | None = None,
+    without: frozenset[str] = frozenset(),
+    safety: tuple[tuple[str, str], ...] = (),
 ) -> EncodedRequest:
     """The body that asks ``model`` for an answer to ``chat``.
 
-    :param model: the Gemini model that will be called; its family decides about thought signatures.
+    :param model: the Gemini model whose rules hold; its family decides about signatures, thinking and more.
     :param keep_signatures: False replaces what signatures there are, once Gemini has refused them.
     :param dropped: schema keywords to leave out, by tool name, once Gemini has refused them.
+    :param without: settings to do without, once the model has refused them; see ``gemini_settings``.
+    :param safety: (category, threshold) that hold where the request has none of its own.
     :raises BadRequest: when nothing is left that Gemini could answer.
     """
     names = _Names(tool.name for tool in chat.tools)
     signer = _Signer(keep=keep_signatures, demanded=needs_thought_signatures(model))
+    settings = encode_settings(chat, model=model, without=without, safety=safety)
     contents = _contents(chat.messages, names, signer)
     system = [part for message in chat.messages if message.role == "system" for part in message.parts]
     system_parts = [{"text": part.text} for part in system if isinstance(part, TextPart) and part.text]
+    if not contents and not system_parts:
+        raise BadRequest("messages hold no text, file or tool result to answer", param="messages")
+    system_parts += [{"text": words} for words in settings.instructions]
     body: dict[str, Any] = {}
     if not contents:
-        if not system_parts:
-            raise BadRequest("messages hold no text, image or tool result to answer", param="messages")
         contents = [{"role": "user", "parts": system_parts}]  # Gemini answers turns, not instructions alone
+    elif system_parts and "system" in without:
+        contents.insert(0, {"role": "user", "parts": system_parts})
+        if contents[1]["role"] == "user" and "functionResponse" not in contents[1]["parts"][0]:
+            contents[0]["parts"] += contents.pop(1)["parts"]
     elif system_parts:
         body["systemInstruction"] = {"parts": system_parts}
+        settings.used.add("system")
     body["contents"] = contents
     if chat.tools:
         body["tools"] = [{"functionDeclarations": [_declaration(tool, names, dropped or {}) for tool in chat.tools]}]
         if config := _calling_config(chat.tool_choice, names):
             body["toolConfig"] = {"functionCallingConfig": config}
-    if generation := _generation_config(chat.sampling):
-        body["generationConfig"] = generation
-    return EncodedRequest(encode_json(body), names.original)
-
-
-def _generation_config(sampling: Sampling) -> dict[str, Any]:
-    config = {
-        "temperature": sampling.temperature,
-        "topP": sampling.top_p,
-        "maxOutputTokens": sampling.max_output_tokens,
-        "stopSequences": list(sampling.stop) or None,
-        "seed": sampling.seed,
-    }
-    return {name: value for name, value in config.items() if value is not None}
+    if chat.web_search is not None:
+        # Beside functions a search leaves parts that must come back with the history, which no client of another
+        # protocol keeps: https://ai.google.dev/gemini-api/docs/tool-combination
+        if chat.tools or "web_search" in without:
+            settings.ignored.append(chat.web_search)
+        else:
+            body["tools"] = [{"googleSearch": {}}]
+            settings.used.add("web_search")
+    body.update(settings.body)
+    return EncodedRequest(
+        body=encode_json(body),
+        original_names=names.original,
+        used=frozenset(settings.used),
+        ignored=tuple(settings.ignored),
+        json_in_words=settings.json_in_words,
+    )
 
 
 def _declaration(tool: Tool, names: "_Names", dropped: Mapping[str, frozenset[str]]) -> dict[str, Any]:
@@ -172,7 +193,7 @@ def _model_parts(parts: Iterable[Part], names: "_Names", signer: "_Signer") -> l
                 if part.text or "thoughtSignature" in encoded:
                     said.append(encoded)
             case AttachmentPart():
-                said.append(signer.sign(_blob(part), part.provider_metadata))
+                said.append(signer.sign(_file(part), part.provider_metadata))
             case ToolCallPart():
                 call_id = _unused(part.id, ids)
                 ids.add(call_id)
@@ -201,13 +222,13 @@ def _user_contents(parts: Iterable[Part], pending: list[_Pending]) -> list[Conte
             case TextPart() if part.text:
                 said.append({"text": part.text})
             case AttachmentPart():
-                said.append(_blob(part))
+                said.append(_file(part))
             case ToolResultPart() if wanted[part.id]:
                 wanted[part.id] -= 1
                 results.setdefault(part.id, deque()).append(part)
             case ToolResultPart():  # of a call that the history no longer holds, or that has its result
                 said.append({"text": f"Result of an earlier tool call:\n{_text(part)}"})
-                said += [_blob(file) for file in part.parts if isinstance(file, AttachmentPart)]
+                said += [_file(file) for file in part.parts if isinstance(file, AttachmentPart)]
             case _:
                 pass
     contents: list[Content] = []
@@ -220,7 +241,7 @@ def _user_contents(parts: Iterable[Part], pending: list[_Pending]) -> list[Conte
             response = {"error": _NO_RESULT} if result is None else {"output": _text(result)}
             responses.append({"functionResponse": {"id": call["id"], "name": call["name"], "response": response}})
             if result is not None:
-                files += [_blob(file) for file in result.parts if isinstance(file, AttachmentPart)]
+                files += [_file(file) for file in result.parts if isinstance(file, AttachmentPart)]
         contents.append({"role": "user", "parts": responses})
         said = files + said
     if said:
@@ -233,7 +254,10 @@ def _text(result: ToolResultPart) -> str:
     return "\n".join(part.text for part in result.parts if isinstance(part, TextPart))
 
 
-def _blob(part: AttachmentPart) -> Content:
+def _file(part: AttachmentPart) -> Content:
+    if part.url:  # Google fetches it: https://ai.google.dev/gemini-api/docs/file-input-methods#external-urls
+        media_type = _EXTERNAL_TYPES.get(part.media_type, part.media_type)
+        return {"fileData": {"mimeType": media_type, "fileUri": part.url} if media_type else {"fileUri": part.url}}
     return {"inlineData": {"mimeType": part.media_type, "data": part.base64}}
 
 

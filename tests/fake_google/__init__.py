@@ -13,8 +13,8 @@
 
 ``server`` is what a test holds, ``script`` and ``failures`` are the vocabulary of answers, ``validate`` is the way into
 the rules (``protojson contents turns signatures tools proto_schema json_schema generation``), ``handler routes delivery
-render`` are how a request becomes an answer, ``bodies`` helps to write requests. Where a rule is stricter than Google,
-its module says so.
+render logprobs`` are how a request becomes an answer, ``grounding`` makes answers with sources, ``bodies`` helps to
+write requests. Where a rule is stricter than Google, its module says so.
 """
 
 from tests.fake_google.failures import (
@@ -36,6 +36,8 @@ from tests.fake_google.failures import (
     unauthenticated,
     unavailable,
 )
+from tests.fake_google.families import KNOWN_MODELS
+from tests.fake_google.grounding import grounded
 from tests.fake_google.record import RecordedRequest
 from tests.fake_google.refusal import Refusal
 from tests.fake_google.script import (
@@ -43,6 +45,7 @@ from tests.fake_google.script import (
     Usage,
     blocked,
     calls,
+    candidates,
     chunk,
     cut,
     empty,
@@ -69,9 +72,12 @@ __all__ = [
     "is_dummy",
     "Answer",
     "Usage",
+    "KNOWN_MODELS",
     "text",
     "thoughts",
     "calls",
+    "candidates",
+    "grounded",
     "parts",
     "image",
     "chunk",

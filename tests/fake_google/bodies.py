@@ -7,6 +7,9 @@ Json = dict[str, Any]
 FLASH_25, PRO_25, LITE_25 = "gemini-2.5-flash", "gemini-2.5-pro", "gemini-2.5-flash-lite"
 FLASH_3, PRO_31, FLASH_36 = "gemini-3-flash-preview", "gemini-3.1-pro-preview", "gemini-3.6-flash"
 ALIAS = "gemini-pro-latest"
+IMAGE_25, IMAGE_3, PRO_IMAGE_3 = "gemini-2.5-flash-image", "gemini-3.1-flash-image", "gemini-3-pro-image"
+ARGON, HYDROGEN = "gemini-4-argon", "gemini-4-hydrogen"
+GEMMA = "gemma-3-27b-it"
 
 
 def user(*parts: Json | str) -> Json:

@@ -5,10 +5,13 @@ video; the issues named beside each rule.
 """
 
 import base64
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
+from tests.fake_google.families import Family
 from tests.fake_google.refusal import JsonObject, Refusal, field_error
 
 DATA_KINDS = (
@@ -33,6 +36,16 @@ _SUBTYPES = {
 MEDIA_TYPES = frozenset(f"{major}/{minor}" for major, minors in _SUBTYPES.items() for minor in minors)
 # ai.google.dev/gemini-api/docs/function-calling, "Multimodal function responses".
 RESULT_MEDIA_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"})
+# ai.google.dev/gemini-api/docs/file-input-methods#external-urls: no audio, no HEIC.
+_EXTERNAL_SUBTYPES = {
+    "text": ("html", "css", "plain", "xml", "csv", "rtf", "javascript"),
+    "application": ("json", "pdf"),
+    "image": ("bmp", "jpeg", "png", "webp"),
+    "video": ("mp4", "mpeg", "quicktime", "avi", "x-flv", "mpg", "webm", "wmv", "3gpp"),
+}
+EXTERNAL_TYPES = frozenset(f"{major}/{minor}" for major, minors in _EXTERNAL_SUBTYPES.items() for minor in minors)
+_FILES_API = ("https://generativelanguage.googleapis.com/v1beta/files/", "files/")
+_YOUTUBE = ("youtube.com", "www.youtube.com", "m.youtube.com", "youtu.be")
 _MAGIC = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "application/pdf": b"%PDF"}
 
 
@@ -47,8 +60,13 @@ def check_contents(contents: list[JsonObject]) -> None:
         check_parts(content, f"contents[{index}]")
 
 
-def check_system_instruction(content: JsonObject) -> None:
-    """Text only (generative_service.proto, GenerateContentRequest.system_instruction)."""
+def check_system_instruction(content: JsonObject, family: Family) -> None:
+    """Text only (generative_service.proto, GenerateContentRequest.system_instruction), and not for Gemma.
+
+    0xPlaygrounds/rig issue 788 has the words.
+    """
+    if family.is_gemma:
+        raise Refusal(f"Developer instruction is not enabled for models/{family.model}")
     check_parts(content, "system_instruction")
     for part in content["parts"]:
         if "text" not in part:
@@ -97,11 +115,35 @@ def _check_blob(blob: JsonObject, path: str) -> None:
 
 
 def _check_file(file: JsonObject, path: str) -> None:
-    uri = file.get("file_uri", "")
+    """A file by its address: of the Files API, of YouTube, or any public one, which Google fetches itself.
+
+    ai.google.dev/gemini-api/docs/file-input-methods: "Unsupported types will result in an error"; the type may be left
+    out (req_llm pull 442). The words about addresses that cannot be fetched: maximhq/bifrost pull 1989.
+    """
+    uri, mime_type = file.get("file_uri", ""), file.get("mime_type", "").lower()
     if not uri:
         raise field_error(f"{path}.file_uri", "must not be empty.")
-    if not uri.startswith(("https://", "gs://", "files/")):
+    if uri.startswith(("gs://", *_FILES_API)):
+        known = not mime_type or mime_type in MEDIA_TYPES or mime_type.startswith("text/")
+    elif not uri.startswith("https://"):
         raise Refusal(f"Invalid or unsupported file uri: {uri}")
+    elif (host := urlsplit(uri).hostname or "") in _YOUTUBE:
+        known = not mime_type or mime_type.startswith("video/")
+    elif not _is_public(host):
+        raise Refusal("Cannot fetch content from the provided URL.", why=f"{host!r} is no public host")
+    else:
+        known = not mime_type or mime_type in EXTERNAL_TYPES
+    if not known:
+        raise Refusal(f"Unsupported MIME type: {mime_type}", why=f"of {uri}")
+
+
+def _is_public(host: str) -> bool:
+    """Whether this is a name with a dot, and no IP address in any notation."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." in host and not host.rstrip(".").rpartition(".")[2].isdigit() and not host.endswith(".localhost")
+    return False
 
 
 def _check_call(call: JsonObject, path: str) -> None:

@@ -8,15 +8,24 @@ KNOWN_MODELS = (
     "gemini-2.5-flash",
     "gemini-2.5-pro",
     "gemini-2.5-flash-lite",
+    "gemini-2.5-flash-image",
     "gemini-3-flash-preview",
+    "gemini-3-pro-image",
     "gemini-3.1-pro-preview",
+    "gemini-3.1-flash-lite",
+    "gemini-3.1-flash-image",
     "gemini-3.5-flash",
+    "gemini-3.5-flash-lite",
     "gemini-3.6-flash",
+    "gemini-3.7-flash",
     "gemini-3.8-flash",
     "gemini-4-argon",
+    "gemini-4-carbon",
+    "gemini-4-hydrogen",
     "gemini-flash-latest",
     "gemini-flash-lite-latest",
     "gemini-pro-latest",
+    "gemma-3-27b-it",
 )
 
 
@@ -24,11 +33,16 @@ KNOWN_MODELS = (
 class Family:
     """A model by what it can do.
 
-    :param version: (major, minor); an alias is newer than all numbers.
+    :param version: (major, minor); an alias is newer than all numbers, Gemma older.
     """
 
     model: str
     version: tuple[int, int]
+
+    @property
+    def is_gemma(self) -> bool:
+        """Gemma on the Gemini API: text and images in, text out, and nothing beside them."""
+        return self.model.startswith("gemma-")
 
     @property
     def is_3_or_newer(self) -> bool:
@@ -55,14 +69,35 @@ class Family:
         """What ``thinkingLevel`` may be (ai.google.dev/gemini-api/docs/thinking, the table of levels).
 
         Flash-Lite has all four, as had Flash up to 3.6; newer ones and Pro have no ``minimal``, 3 Pro no ``medium``.
+        Image models: maximhq/bifrost pull 6280. Hydrogen alone has ``xhigh``:
+        docs.cloud.google.com/gemini-enterprise-agent-platform/models/guides/gemini-4-hydrogen.
         """
         if not self.is_3_or_newer:
             return ()
+        if self.makes_images:
+            return ("low", "high") if "-pro" in self.model else ("minimal", "high")
+        if self.model.startswith("gemini-4-hydrogen"):
+            return ("low", "medium", "high", "xhigh")
         if "-pro" in self.model:
             return ("low", "high") if self.version == (3, 0) else ("low", "medium", "high")
         if "-flash-lite" in self.model or ("-flash" in self.model and self.version <= (3, 6)):
             return ("minimal", "low", "medium", "high")
         return ("low", "medium", "high")
+
+    @property
+    def max_candidates(self) -> int:
+        """How many answers one request gets (googleapis/js-genai issue 1609: all of 3.x give one)."""
+        return 1 if self.is_3_or_newer or self.makes_images else 8
+
+    @property
+    def tells_logprobs(self) -> bool:
+        """On the Developer API 2.5 does not (langchain-ai/langchain-google issue 1266)."""
+        return self.is_3_or_newer and not self.makes_images and not self.speaks
+
+    @property
+    def has_json_mode(self) -> bool:
+        """Not models of images and speech (``supports_response_schema`` in BerriAI/litellm), nor Gemma."""
+        return not (self.makes_images or self.speaks or self.is_gemma)
 
     @property
     def takes_model_turn_last(self) -> bool:
@@ -74,5 +109,5 @@ def family_of(model: str) -> Family:
     """The family of a model name; what holds no number counts as newest, as the ``-latest`` aliases do."""
     match = _FAMILY.match(model)
     if match is None:
-        return Family(model, (99, 0))
+        return Family(model, (0, 0) if model.startswith("gemma-") else (99, 0))
     return Family(model, (int(match[1]), int(match[2] or 0)))

@@ -3,20 +3,29 @@
 Sources: generative_service.proto (GenerationConfig, ThinkingConfig, ImageConfig);
 ai.google.dev/gemini-api/docs/thinking; the words as people got them from the live API: RooCodeInc/Roo-Code issue 10700
 ("Thinking level is not supported for this model."), fishjar/kiss-translator pull 1051 ("'minimal' is not a supported
-thinking level for this model. Allowed values are: medium, low, high."), vercel/ai issue 8027 (budget 0). ``topK: 0`` is
-accepted by the live API.
+thinking level for this model. Allowed values are: medium, low, high."), vercel/ai issue 8027 (budget 0),
+google-gemini/cookbook issue 1290 (penalties; zero is accepted), langchain-ai/langchain-google issue 1266 (logprobs),
+googleapis/js-genai issue 1609 (several candidates), googleapis/python-genai issue 867 and gemini-balance issue 264
+(JSON mode beside tools), OmniRoute issue 8231 (categories of safety), LibreChat issue 5666 (CIVIC_INTEGRITY and OFF).
+``topK: 0`` is accepted by the live API.
+
+That temperature, topP and topK will be refused is announced, not yet seen
+(ai.google.dev/gemini-api/docs/latest-model#sampling-parameter-deprecation), so it is a switch of ``Rules``, for Gemini
+4 and newer; the words are ours.
 """
 
 from tests.fake_google.families import Family
 from tests.fake_google.json_schema import check_json_schema
 from tests.fake_google.proto_schema import check_schema
 from tests.fake_google.refusal import FieldErrors, JsonObject, Refusal
+from tests.fake_google.tools import BUILT_IN
 
 _PATH = "generation_config"
 _MIME_TYPES = ("text/plain", "application/json", "application/xml", "application/yaml", "text/x.enum")
 _ASPECT_RATIOS = ("1:1", "1:4", "1:8", "2:3", "3:2", "3:4", "4:1", "4:3", "4:5", "5:4", "8:1", "9:16", "16:9", "21:9")
 _IMAGE_SIZES = ("1K", "2K", "4K", "512", "512P", "512PX")
-_SAFETY = ("HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT", "HARASSMENT", "CIVIC_INTEGRITY")
+_SAFETY = ("HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT", "HARASSMENT", "CIVIC_INTEGRITY", "JAILBREAK")
+_SAMPLING = ("temperature", "top_p", "top_k")
 # field: (lowest, highest, highest itself excluded, words)
 _RANGES: dict[str, tuple[float, float, bool, str]] = {
     "temperature": (0, 2, False, "temperature must be in the range [0.0, 2.0]."),
@@ -36,13 +45,16 @@ _BUDGETS = (
 )
 
 
-def check_generation(request: JsonObject, family: Family, *, lenient_json_schema: bool = False) -> None:
+def check_generation(
+    request: JsonObject, family: Family, *, lenient_json_schema: bool = False, refuse_sampling: bool = False
+) -> None:
     """Refuse what Google would refuse in the settings of a request."""
     _check_safety(request.get("safety_settings", []))
     if request.get("cached_content"):
         raise Refusal("CachedContent not found (or permission denied)", http_status=403)
     config = request.get("generation_config", {})
     _check_numbers(config)
+    _check_abilities(config, family, refuse_sampling)
     _check_output(request, config, family, lenient_json_schema)
     if "thinking_config" in config:
         _check_thinking(config["thinking_config"], family)
@@ -55,12 +67,14 @@ def _check_safety(settings: list[JsonObject]) -> None:
     for index, setting in enumerate(settings):
         category = setting.get("category", "")
         if category.removeprefix("HARM_CATEGORY_") not in _SAFETY:
-            words = ", ".join(f"HarmCategory.HARM_CATEGORY_{name}" for name in _SAFETY)
+            words = ", ".join(f"HARM_CATEGORY_{name}" for name in _SAFETY)
             errors.add(f"safety_settings[{index}]", f"element predicate failed: $.category in ({words})")
         elif category in seen:
             errors.add(f"safety_settings[{index}]", f"there should not be more than one setting for {category}")
         if setting.get("threshold", "HARM_BLOCK_THRESHOLD_UNSPECIFIED") == "HARM_BLOCK_THRESHOLD_UNSPECIFIED":
             errors.add(f"safety_settings[{index}].threshold", "must be specified")
+        elif (category, setting["threshold"]) == ("HARM_CATEGORY_CIVIC_INTEGRITY", "OFF"):
+            errors.add(f"safety_settings[{index}]", f"{category} threshold cannot be 5")
         seen.add(category)
     errors.refuse_if_any()
 
@@ -82,6 +96,17 @@ def _check_numbers(config: JsonObject) -> None:
     errors.refuse_if_any()
 
 
+def _check_abilities(config: JsonObject, family: Family, refuse_sampling: bool) -> None:
+    if config.get("presence_penalty") or config.get("frequency_penalty"):
+        raise Refusal("Penalty is not enabled for this model", why=family.model)
+    if config.get("response_logprobs") and not family.tells_logprobs:
+        raise Refusal(f"Logprobs is not enabled for models/{family.model}")
+    if int(config.get("candidate_count", 1)) > family.max_candidates:
+        raise Refusal("Multiple candidates is not enabled for this model", why=family.model)
+    if refuse_sampling and family.version >= (4, 0) and (given := [name for name in _SAMPLING if name in config]):
+        raise Refusal(f"{given[0]} is deprecated and not supported for this model.", why=family.model)
+
+
 def _check_output(request: JsonObject, config: JsonObject, family: Family, lenient: bool) -> None:
     errors = FieldErrors()
     mime_type = config.get("response_mime_type", "") or "text/plain"
@@ -98,9 +123,17 @@ def _check_output(request: JsonObject, config: JsonObject, family: Family, lenie
     if "response_json_schema" in config:
         check_json_schema(config["response_json_schema"], f"{_PATH}.response_json_schema", errors, lenient=lenient)
     errors.refuse_if_any()
-    declares = any(tool.get("function_declarations") for tool in request.get("tools", ()))
-    if declares and mime_type == "application/json" and not family.is_3_or_newer:
+    if mime_type != "application/json":
+        return
+    if not family.has_json_mode:
+        raise Refusal(f"JSON mode is not enabled for models/{family.model}")
+    if family.is_3_or_newer:
+        return
+    # From family 3 on both go together: ai.google.dev/gemini-api/docs/structured-output#structured-outputs-with-tools.
+    if any(tool.get("function_declarations") for tool in request.get("tools", ())):
         raise Refusal("Function calling with a response mime type: 'application/json' is unsupported")
+    if any(name in tool for tool in request.get("tools", ()) for name in BUILT_IN):
+        raise Refusal("Tool use with a response mime type: 'application/json' is unsupported")
 
 
 def _check_thinking(config: JsonObject, family: Family) -> None:

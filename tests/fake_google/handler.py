@@ -12,6 +12,7 @@ from tests.fake_google import routes
 from tests.fake_google.delivery import ClientGone, CutShort, Sender, Stopped
 from tests.fake_google.failures import internal
 from tests.fake_google.families import family_of
+from tests.fake_google.logprobs import add_logprobs
 from tests.fake_google.record import RecordedRequest
 from tests.fake_google.refusal import Refusal
 from tests.fake_google.render import Context, count_tokens, fold, render, to_json
@@ -155,13 +156,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             request.sent = [answer.body] if as_array else answer.body
             return answer.content_type or _JSON, [to_json(request.sent, indent=2) + b"\n"]
         project = self.google.keys.get(request.key or "", "")
+        config = request.canonical.get("generation_config", {})
+        wanted = int(config.get("candidate_count", 1))
         tokens = count_tokens(request.text)
-        context = Context(request.model, family_of(request.model), self.google.ledger, project, tokens)
+        context = Context(request.model, family_of(request.model), self.google.ledger, project, tokens, wanted)
         events = render(answer, context)
         if not request.stream:
             request.sent = fold(events)
+            add_logprobs(request.sent, config)
             return answer.content_type or _JSON, [to_json(request.sent, indent=2) + b"\n"]
         request.sent = events
+        for event in events:
+            add_logprobs(event, config)
         if request.sse:
             end = b"\r\n\r\n" if answer.delivery.crlf else b"\n\n"
             return answer.content_type or "text/event-stream", [b"data: " + to_json(event) + end for event in events]

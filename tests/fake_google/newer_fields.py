@@ -34,12 +34,27 @@ _TOOL_TYPE = Shape(
     type_name="type.googleapis.com/google.ai.generativelanguage.v1beta.ToolType",
 )
 
+_LEVELS = ("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")
+# types.FinishReason, without what only Vertex says
+_FINISH_REASONS = (
+    *("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "LANGUAGE", "OTHER", "BLOCKLIST"),
+    *("PROHIBITED_CONTENT", "SPII", "MALFORMED_FUNCTION_CALL", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT"),
+    *("IMAGE_OTHER", "NO_IMAGE", "IMAGE_RECITATION", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"),
+    *("MISSING_THOUGHT_SIGNATURE", "MALFORMED_RESPONSE", "ESCALATION", "CONTINUATION", "PUP_LIMITED_DISABLED"),
+)
+# types.HarmCategory, with the words of PaLM, which the message still knows
+_HARM_CATEGORIES = (
+    *("UNSPECIFIED", "DEROGATORY", "TOXICITY", "VIOLENCE", "SEXUAL", "MEDICAL", "DANGEROUS", "HARASSMENT"),
+    *("HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT", "CIVIC_INTEGRITY", "JAILBREAK"),
+)
+
+# A field that stands here and in the package has more words than the package knows.
 NEWER_FIELDS: dict[str, dict[str, Shape]] = {
     "ThinkingConfig": {
         # types.ThinkingConfig, types.ThinkingLevel (CaseInSensitiveEnum)
         "thinking_level": Shape(
             "enum",
-            ("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH"),
+            _LEVELS,
             type_name="type.googleapis.com/google.ai.generativelanguage.v1beta.ThinkingConfig.ThinkingLevel",
         ),
     },
@@ -82,6 +97,25 @@ NEWER_FIELDS: dict[str, dict[str, Shape]] = {
             "enum",
             ("UNSPECIFIED", "FLEX", "STANDARD", "PRIORITY"),
             type_name="type.googleapis.com/google.ai.generativelanguage.v1beta.ServiceTier",
+        ),
+        # types.GenerateContentConfig: long answers of Gemini 4
+        # (https://ai.google.dev/gemini-api/docs/generate-content/long-decode)
+        "continuation_token": Shape("bytes"),
+        "store": Shape("bool"),
+    },
+    "Candidate": {
+        "finish_reason": Shape(
+            "enum",
+            _FINISH_REASONS,
+            type_name="type.googleapis.com/google.ai.generativelanguage.v1beta.Candidate.FinishReason",
+        ),
+        "continuation_token": Shape("bytes"),
+    },
+    "SafetySetting": {
+        "category": Shape(
+            "enum",
+            tuple(f"HARM_CATEGORY_{word}" for word in _HARM_CATEGORIES),
+            type_name="type.googleapis.com/google.ai.generativelanguage.v1beta.HarmCategory",
         ),
     },
     "GenerateContentResponse.UsageMetadata": {

@@ -313,7 +313,8 @@ def _invalid(path: str, type_name: str, item: Any) -> str:
 
 def _for_protobuf(value: JsonObject, descriptor: Any) -> JsonObject:
     """The canonical dictionary without newer fields, under the names the Python package uses."""
-    own = {field.name.removesuffix("_"): field for field in descriptor.fields}
+    newer = NEWER_FIELDS.get(descriptor.full_name.removeprefix(_PACKAGE), {})
+    own = {name: field for field in descriptor.fields if (name := field.name.removesuffix("_")) not in newer}
     result: JsonObject = {}
     for name, item in value.items():
         field = own.get(name)

@@ -6,7 +6,7 @@ signed; usage is running, in each chunk, and the last one counts.
 
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.fake_google.families import Family
@@ -23,6 +23,7 @@ class Context:
 
     :param project: the project of the key, to which signatures belong.
     :param prompt_tokens: counted from the request.
+    :param candidates: how many are asked for.
     """
 
     model: str
@@ -30,13 +31,19 @@ class Context:
     ledger: SignatureLedger
     project: str
     prompt_tokens: int
+    candidates: int = 1
     response_id: str = field(default_factory=lambda: f"resp-{next(_numbers):08d}")
 
 
 def render(answer: Answer, context: Context) -> list[JsonObject]:
-    """The events of a streamed answer."""
+    """The events of a streamed answer; several candidates take turns, an event each."""
     usage = _Running(answer, context)
-    return [_response(chunk, context, usage) for chunk in answer.chunks]
+    streams = [_candidate(answer, number).chunks for number in range(context.candidates)]
+    turns = [(index, chunk) for turn in itertools.zip_longest(*streams) for index, chunk in enumerate(turn) if chunk]
+    return [
+        _response(chunk, context, index, usage.after(chunk, last=position == len(turns) - 1))
+        for position, (index, chunk) in enumerate(turns)
+    ]
 
 
 def fold(events: list[JsonObject]) -> JsonObject:
@@ -45,22 +52,27 @@ def fold(events: list[JsonObject]) -> JsonObject:
     Neighbouring text becomes one part; a signature that came alone in empty text moves to the text before it.
     """
     result: JsonObject = {}
-    candidate: JsonObject = {}
-    parts: list[JsonObject] = []
+    candidates: dict[int, JsonObject] = {}
+    parts: dict[int, list[JsonObject]] = {}
     for event in events:
         for key, value in event.items():
             if key != "candidates":
                 result[key] = value
         for each in event.get("candidates", ()):
-            candidate.update({key: value for key, value in each.items() if key != "content"})
+            index = each["index"]
+            candidates.setdefault(index, {}).update({key: value for key, value in each.items() if key != "content"})
             for part in each.get("content", {}).get("parts", ()):
-                _append(parts, dict(part))
-    if any("candidates" in event for event in events):
-        if len(parts) > 1:
-            parts = [part for part in parts if part != {"text": ""}]
-        content = {"parts": parts, "role": "model"} if parts else {}
-        result = {"candidates": [{"content": content, **candidate}], **result}
+                _append(parts.setdefault(index, []), dict(part))
+    if candidates:
+        folded = [{"content": _content(parts.get(index, [])), **candidates[index]} for index in sorted(candidates)]
+        result = {"candidates": folded, **result}
     return result
+
+
+def _content(parts: list[JsonObject]) -> JsonObject:
+    if len(parts) > 1:
+        parts = [part for part in parts if part != {"text": ""}]
+    return {"parts": parts, "role": "model"} if parts else {}
 
 
 def to_json(value: Any, *, indent: int | None = None) -> bytes:
@@ -85,23 +97,41 @@ def _append(parts: list[JsonObject], part: JsonObject) -> None:
         parts.append(part)
 
 
-def _response(chunk: Chunk, context: Context, usage: "_Running") -> JsonObject:
+def _candidate(answer: Answer, number: int) -> Answer:
+    """The scripted answer of that number, else a copy of the first whose text ends in the number."""
+    scripted = (answer, *answer.others)
+    if number < len(scripted):
+        return scripted[number]
+    chunks = [chunk for chunk in answer.chunks if chunk.has_candidate]
+    texts = [index for index, chunk in enumerate(chunks) if any(_is_text(spec) for spec in chunk.parts)]
+    for index in texts[-1:]:
+        *before, last = chunks[index].parts
+        numbered = replace(last, part={**last.part, "text": f"{last.part.get('text', '')} ({number})"})
+        chunks[index] = replace(chunks[index], parts=(*before, numbered))
+    return replace(answer, chunks=tuple(chunks))
+
+
+def _is_text(spec: PartSpec) -> bool:
+    return bool(spec.part.get("text")) and not spec.part.get("thought")
+
+
+def _response(chunk: Chunk, context: Context, index: int, usage: JsonObject) -> JsonObject:
     if chunk.bare:
         return dict(chunk.response)
     result: JsonObject = {}
     if chunk.has_candidate:
         # Without parts there is no role either: {"content": {}, "finishReason": "STOP"}.
         content = {"parts": [_part(spec, context) for spec in chunk.parts], "role": "model"} if chunk.parts else {}
-        candidate: JsonObject = {"content": content}
+        candidate: JsonObject = {"content": content} if chunk.has_content else {}
         if chunk.finish is not None:
             candidate["finishReason"] = chunk.finish
         if chunk.finish_message is not None:
             candidate["finishMessage"] = chunk.finish_message
-        result["candidates"] = [candidate | {"index": 0} | chunk.candidate]
+        result["candidates"] = [candidate | {"index": index} | chunk.candidate]
     return {
         **result,
         **{key: value for key, value in chunk.response.items() if key == "promptFeedback"},
-        "usageMetadata": usage.after(chunk),
+        "usageMetadata": usage,
         "modelVersion": context.model,
         "responseId": context.response_id,
         **{key: value for key, value in chunk.response.items() if key != "promptFeedback"},
@@ -131,15 +161,14 @@ class _Running:
     def __init__(self, answer: Answer, context: Context) -> None:
         self._usage = answer.usage or Usage()
         self._prompt = context.prompt_tokens if self._usage.prompt is None else self._usage.prompt
-        self._last = answer.chunks[-1] if answer.chunks else None
         self._candidates = 0
 
-    def after(self, chunk: Chunk) -> JsonObject:
+    def after(self, chunk: Chunk, *, last: bool) -> JsonObject:
         usage = self._usage
         self._candidates += sum(_tokens_of(spec.part) for spec in chunk.parts)
         candidates = self._candidates
         if usage.candidates is not None:
-            candidates = usage.candidates if chunk is self._last else min(candidates, usage.candidates)
+            candidates = usage.candidates if last else min(candidates, usage.candidates)
         counts = {
             "promptTokenCount": self._prompt,
             "candidatesTokenCount": candidates,

@@ -93,6 +93,7 @@ class Chunk:
     :param candidate: more fields of the candidate (``groundingMetadata``).
     :param response: more fields of the response (``promptFeedback``).
     :param has_candidate: False leaves ``candidates`` out.
+    :param has_content: False leaves ``content`` out of the candidate.
     :param bare: ``response`` is all there is, without usage and ids.
     """
 
@@ -102,6 +103,7 @@ class Chunk:
     candidate: JsonObject = field(default_factory=dict)
     response: JsonObject = field(default_factory=dict)
     has_candidate: bool = True
+    has_content: bool = True
     bare: bool = False
 
 
@@ -110,9 +112,11 @@ class Answer:
     """One answer of the fake: ``chunks``, or a ``body`` (JSON value or bytes) with its status.
 
     :param body: a JSON value is sent as JSON, bytes as they are; None means that ``chunks`` count.
+    :param others: the other candidates, for a request that asks for several.
     """
 
     chunks: tuple[Chunk, ...] = ()
+    others: tuple["Answer", ...] = ()
     usage: Usage | None = None
     http_status: int = 200
     body: Any = None
@@ -214,6 +218,11 @@ def chunk(*wanted: JsonObject, finish: str | None = None, usage: Usage | None = 
     :param response: more top-level fields of the response.
     """
     return Answer((Chunk(tuple(PartSpec(part) for part in wanted), finish=finish, response=response),), usage=usage)
+
+
+def candidates(first: Answer, *others: Answer) -> Answer:
+    """Answers side by side, for a ``candidateCount`` above one; what it asks for beyond them are numbered copies."""
+    return replace(first, others=others)
 
 
 def finished(reason: str, message: str | None = None, *, usage: Usage | None = None) -> Answer:

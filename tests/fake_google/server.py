@@ -51,6 +51,7 @@ class FakeGoogle:
     :param strict_dummies: refuse a dummy signature on a part that needs none.
     :param signature_refusal: how a bad signature is refused.
     :param lenient_json_schema: let JSON Schema keywords pass that Google ignores; for native clients.
+    :ivar refuse_sampling: refuse temperature, topP and topK from Gemini 4 on, until the next ``reset``.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class FakeGoogle:
         self.models = tuple(models)
         self.ledger = SignatureLedger(bind_signatures_to_project, strict_dummies, signature_refusal)
         self.lenient_json_schema = lenient_json_schema
+        self.refuse_sampling = False
         self.default: Script = _DEFAULT_ANSWER
         self.requests: list[RecordedRequest] = []
         self.total_connections = 0
@@ -126,7 +128,7 @@ class FakeGoogle:
 
     def rules(self, key: str) -> Rules:
         """What requests with this key are held against."""
-        return Rules(self.ledger, self.keys[key], self.lenient_json_schema)
+        return Rules(self.ledger, self.keys[key], self.lenient_json_schema, self.refuse_sampling)
 
     # -- script --------------------------------------------------------------------------------------------------------
 
@@ -201,6 +203,7 @@ class FakeGoogle:
     def reset(self) -> None:
         """Forget requests, queue, default answer and signatures; connections stay."""
         with self._changed:
+            self.refuse_sampling = False
             self.requests = []
             self._queue.clear()
             self.default = _DEFAULT_ANSWER

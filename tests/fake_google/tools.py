@@ -3,7 +3,8 @@
 Sources: content.proto (Tool, FunctionDeclaration, FunctionCallingConfig);
 ai.google.dev/gemini-api/docs/function-calling and /tool-combination; the words as seen in kaitranntt/ccs issue 25,
 musistudio/claude-code-router pull 1207, cloudwego/eino-ext issue 761, symfony/ai issue 803,
-owndev/Open-WebUI-Functions issue 135.
+owndev/Open-WebUI-Functions issue 135, BerriAI/litellm issue 10313 (functions of Gemma; the words about its search are
+ours).
 """
 
 import re
@@ -18,7 +19,7 @@ _BAD_NAME = (
     "Invalid function name. Must start with a letter or an underscore. Must be alphameric (a-z, A-Z, 0-9), "
     "underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of 64."
 )
-_BUILT_IN = ("google_search", "code_execution", "url_context", "file_search", "google_maps", "computer_use")
+BUILT_IN = ("google_search", "code_execution", "url_context", "file_search", "google_maps", "computer_use")
 
 
 def check_tools(request: JsonObject, family: Family, *, lenient_json_schema: bool = False) -> None:
@@ -38,7 +39,11 @@ def check_tools(request: JsonObject, family: Family, *, lenient_json_schema: boo
     for name in names:
         if names.count(name) > 1:
             raise Refusal(f"Duplicate function declaration found: {name}")
-    built_in = [name for tool in tools for name in _BUILT_IN if name in tool]
+    built_in = [name for tool in tools for name in BUILT_IN if name in tool]
+    if family.is_gemma and names:
+        raise Refusal(f"Function calling is not enabled for models/{family.model}")
+    if family.is_gemma and built_in:
+        raise Refusal("Search as tool is not enabled for this model", why=family.model)
     tool_config = request.get("tool_config", {})
     if names and built_in:
         _check_combination(tool_config, family, built_in)

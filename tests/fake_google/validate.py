@@ -41,11 +41,13 @@ class Rules:
     :param ledger: the signatures that count as real.
     :param project: whose key sends the request.
     :param lenient_json_schema: let JSON Schema keywords pass that Google ignores.
+    :param refuse_sampling: refuse temperature, topP and topK from Gemini 4 on, as Google has announced.
     """
 
     ledger: SignatureLedger = field(default_factory=SignatureLedger)
     project: str = ""
     lenient_json_schema: bool = False
+    refuse_sampling: bool = False
 
 
 def validate(model: str, body: bytes, rules: Rules | None = None) -> Checked:
@@ -64,11 +66,13 @@ def check_request(model: str, request: JsonObject, rules: Rules) -> Checked:
     contents = request.get("contents", [])
     check_contents(contents)
     if "system_instruction" in request:
-        check_system_instruction(request["system_instruction"])
+        check_system_instruction(request["system_instruction"], family)
     check_turns(contents, family)
     dummies = check_signatures(contents, family, rules.ledger, rules.project)
     check_tools(request, family, lenient_json_schema=rules.lenient_json_schema)
-    check_generation(request, family, lenient_json_schema=rules.lenient_json_schema)
+    check_generation(
+        request, family, lenient_json_schema=rules.lenient_json_schema, refuse_sampling=rules.refuse_sampling
+    )
     return Checked(request, tuple(dummies))
 
 
@@ -90,7 +94,7 @@ def check_count(model: str, request: JsonObject, rules: Rules) -> JsonObject:
     family = family_of(model)
     check_contents(inner.get("contents", []))
     if "system_instruction" in inner:
-        check_system_instruction(inner["system_instruction"])
+        check_system_instruction(inner["system_instruction"], family)
     check_tools(inner, family, lenient_json_schema=rules.lenient_json_schema)
     check_generation(inner, family, lenient_json_schema=rules.lenient_json_schema)
     return dict(inner)

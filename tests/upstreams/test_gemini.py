@@ -11,7 +11,8 @@ BASE = "https://generativelanguage.googleapis.com"
 
 @pytest.mark.parametrize("kind", UPSTREAMS)
 def test_every_upstream_has_the_same_interface(kind: str) -> None:
-    for name in ("encode_request", "decode_stream", "decode_error", "is_about_signature", "schema_fault"):
+    names = ("encode_request", "decode_stream", "decode_error", "is_about_signature", "refused_setting", "schema_fault")
+    for name in names:
         assert callable(getattr(UPSTREAMS[kind], name))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agproxy.errors import UpstreamRefusal
-from agproxy.upstreams.gemini_errors import decode_error, is_about_signature, schema_fault
+from agproxy.upstreams.gemini_errors import decode_error, is_about_signature, refused_setting, schema_fault
 
 RECORDED = Path(__file__).parents[1] / "data" / "gemini_errors"
 NOW = 1_780_000_000.0
@@ -239,3 +239,88 @@ def test_odd_error_objects_are_taken(holder: dict[str, Any]) -> None:
 
 def test_error_that_is_only_words_is_told() -> None:
     assert decode_error(502, {}, b'{"error": "no route to host"}', now=0.0).message == "no route to host"
+
+
+# In the words of the service, as people got them.
+REFUSED_SETTINGS: tuple[tuple[str, str], ...] = (
+    ("penalties", "Penalty is not enabled for this model"),
+    ("penalties", "Penalty is not enabled for models/gemini-2.5-flash"),
+    ("logprobs", "Logprobs is not enabled for models/gemini-2.5-pro"),
+    ("logprobs", "Logprobs is not supported for the current model."),
+    ("logprobs", "Unable to submit request because Logprobs is not supported for this model."),
+    ("n", "Multiple candidates is not enabled for this model"),
+    ("n", "* GenerateContentRequest.generation_config.candidate_count: candidate_count must be in the range [1, 1].\n"),
+    ("thinking", "Thinking level is not supported for this model."),
+    ("thinking", "Thinking level MINIMAL is not supported for this model."),
+    ("thinking", "Thinking level is unsupported: THINKING_LEVEL_MINIMAL"),
+    ("thinking", "'minimal' is not a supported thinking level for this model. Allowed values are: medium, low, high."),
+    ("thinking", "Thinking budget is not supported for this model."),
+    ("thinking", "Budget 0 is invalid. This model only works in thinking mode."),
+    ("thinking", "The thinking budget 24577 is invalid. Please choose a value between 1 and 24576."),
+    ("thinking", "You can only set only one of thinking budget and thinking level."),
+    ("thinking", "Unable to submit request because thinking is not supported by this model."),
+    ("thinking", "Thinking_config.include_thoughts is only enabled when thinking is enabled."),
+    ("json_mode", "Json mode is not enabled for models/gemini-2.5-flash-image"),
+    ("json_mode", "JSON mode is not enabled for this model"),
+    ("json_mode", "Function calling with a response mime type: 'application/json' is unsupported"),
+    ("json_mode", "Tool use with a response mime type: 'application/json' is unsupported"),
+    ("json_schema", "The specified schema produces a constraint that has too many states for serving."),
+    ("json_schema", "A schema in GenerationConfig in the request exceeds the maximum allowed nesting depth."),
+    ("json_schema", "* GenerateContentRequest.generation_config.response_json_schema: unsupported keyword 'x'"),
+    ("json_schema", "Invalid JSON payload received. Unknown name \"x\" at 'generation_config.response_json_schema'"),
+    ("system", "Developer instruction is not enabled for models/gemma-3-27b-it"),
+    ("system", "System instructions are not supported for this model."),
+    ("web_search", "Search as tool is not enabled for this model"),
+    ("web_search", "Search Grounding is not supported."),
+    ("web_search", "google_search is not supported for this model."),
+    ("sampling", "temperature is deprecated and not supported for this model."),
+    ("sampling", "top_k is no longer supported."),
+    ("sampling", "topP is not supported for this model."),
+    (
+        "sampling",
+        "Invalid JSON payload received. Unknown name \"temperature\" at 'generation_config': Cannot find field.",
+    ),
+)
+OTHER_REFUSALS = (
+    "Request contains an invalid argument.",
+    "Function calling is not enabled for models/gemma-3-27b-it",
+    "Tool use with function calling is unsupported",
+    "Please enable tool_config.include_server_side_tool_invocations to use Built-in tools with Function calling.",
+    "* GenerateContentRequest.generation_config.temperature: temperature must be in the range [0.0, 2.0].\n",
+    "* GenerateContentRequest.generation_config.logprobs: logprobs must be in the range [0, 20].\n",
+    "* GenerateContentRequest.contents: contents is not specified",
+    "Please ensure that function call turn comes immediately after a user turn or after a function response turn.",
+    "Unable to process input image. Please retry or report in https://developers.generativeai.google/guide",
+    "Unsupported MIME type: application/octet-stream",
+    "Cannot fetch content from the provided URL.",
+    "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).",
+    "User location is not supported for the API use.",
+    "Thought signature is not valid.",
+    "CachedContent can not be used with GenerateContent request setting system_instruction, tools or tool_config.",
+    "HARM_CATEGORY_CIVIC_INTEGRITY threshold cannot be 5",
+)
+
+
+@pytest.mark.parametrize(("setting", "words"), REFUSED_SETTINGS)
+def test_refused_setting(setting: str, words: str) -> None:
+    assert refused_setting(UpstreamRefusal(words, status=400)) == setting
+
+
+@pytest.mark.parametrize("words", OTHER_REFUSALS)
+def test_other_refusals_are_of_no_setting(words: str) -> None:
+    assert refused_setting(UpstreamRefusal(words, status=400)) is None
+
+
+@pytest.mark.parametrize("name", [name for name in BODIES if BODIES[name][0] == 400])
+def test_recorded_refusals_are_of_no_setting(name: str) -> None:
+    assert refused_setting(recorded(name)) is None
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+def test_only_a_400_refuses_a_setting(status: int) -> None:
+    assert refused_setting(UpstreamRefusal("Penalty is not enabled for this model", status=status)) is None
+
+
+def test_a_declaration_is_no_setting() -> None:
+    words = "* GenerateContentRequest.tools[0].function_declarations[0].parameters.properties[temperature]: unsupported"
+    assert refused_setting(UpstreamRefusal(words, status=400)) is None

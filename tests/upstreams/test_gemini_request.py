@@ -8,7 +8,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agproxy.chat import ChatRequest, Message, TextPart, Tool, ToolCallPart, ToolChoice, ToolResultPart
+from agproxy.chat import (
+    AttachmentPart,
+    ChatRequest,
+    JsonFormat,
+    Message,
+    Sampling,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolChoice,
+    ToolResultPart,
+)
 from agproxy.errors import BadRequest
 from agproxy.jsonwire import decode_object
 from agproxy.protocols.openai_chat_request import decode_request
@@ -153,6 +164,119 @@ def test_refused_schema_keywords_are_dropped_for_that_tool_only() -> None:
     first, second = (each["parametersJsonSchema"] for each in body["tools"][0]["functionDeclarations"])
     assert first == schema
     assert second == {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]}
+
+
+class TestFiles:
+    @staticmethod
+    def sent(file: AttachmentPart, model: str = "gemini-3-flash-preview") -> dict[str, Any]:
+        (part,) = encoded(chat_of(Message("user", (file,))), model)["contents"][0]["parts"]
+        return dict(part)
+
+    def test_held_inline(self) -> None:
+        assert self.sent(AttachmentPart("image/png", PNG)) == {"inlineData": {"mimeType": "image/png", "data": PNG}}
+
+    def test_by_address(self) -> None:
+        url = "https://example.com/a.png"
+        assert self.sent(AttachmentPart("image/png", url=url)) == {
+            "fileData": {"mimeType": "image/png", "fileUri": url}
+        }
+
+    @pytest.mark.parametrize("url", ["https://example.com/a", "https://www.youtube.com/watch?v=abc"])
+    def test_of_unknown_type_are_sent_without_one(self, url: str) -> None:
+        assert self.sent(AttachmentPart("", url=url)) == {"fileData": {"fileUri": url}}
+
+    def test_quicktime_by_address_has_the_name_of_that_list(self) -> None:
+        sent = self.sent(AttachmentPart("video/mov", url="https://example.com/a.mov"))
+        assert sent["fileData"]["mimeType"] == "video/quicktime"
+
+    @pytest.mark.parametrize("model", MODELS)
+    def test_in_results_stand_beside_them(self, model: str) -> None:
+        file = AttachmentPart("", url="https://example.com/a")
+        result = Message("tool", (ToolResultPart("c1", "", (TextPart("done"), file)),))
+        *_, results, files = encoded(chat_of(*HELLO, called(), result), model)["contents"]
+        assert results["parts"][0]["functionResponse"]["response"] == {"output": "done"}
+        assert files["parts"] == [{"fileData": {"fileUri": file.url}}]
+
+
+class TestWebSearch:
+    def test_is_googles(self) -> None:
+        request = encode_request(ChatRequest("m", HELLO, web_search="web_search_options"), model="gemini-2.5-flash")
+        assert judged("gemini-2.5-flash", request)["tools"] == [{"googleSearch": {}}]
+        assert request.used == {"web_search"}
+        assert request.ignored == ()
+
+    @pytest.mark.parametrize("model", MODELS)
+    def test_beside_functions_is_left_out_and_listed(self, model: str) -> None:
+        chat = ChatRequest("m", HELLO, tools=(Tool("look", "d"),), web_search="web_search_options")
+        request = encode_request(chat, model=model)
+        (tool,) = judged(model, request)["tools"]
+        assert tool.keys() == {"functionDeclarations"}
+        assert request.ignored == ("web_search_options",)
+
+    def test_that_was_refused_is_left_out_and_listed(self) -> None:
+        chat = ChatRequest("m", HELLO, web_search="tools[0]")
+        request = encode_request(chat, model="gemma-3-27b-it", without=frozenset({"web_search"}))
+        assert "tools" not in judged("gemma-3-27b-it", request)
+        assert request.ignored == ("tools[0]",)
+
+
+class TestInstructions:
+    GEMMA = "gemma-3-27b-it"
+    SYSTEM = Message("system", (TextPart("Be brief."),))
+
+    def without_system(self, *messages: Message) -> list[dict[str, Any]]:
+        body = encoded(chat_of(*messages), self.GEMMA, without=frozenset({"system"}))
+        assert "systemInstruction" not in body
+        return list(body["contents"])
+
+    def test_are_a_setting_that_may_be_refused(self) -> None:
+        assert "system" in encode_request(chat_of(self.SYSTEM, *HELLO), model=self.GEMMA).used
+
+    def test_none_are_none(self) -> None:
+        assert "system" not in encode_request(chat_of(*HELLO), model=self.GEMMA).used
+
+    def test_that_were_refused_begin_the_first_turn(self) -> None:
+        assert self.without_system(self.SYSTEM, *HELLO) == [
+            {"role": "user", "parts": [{"text": "Be brief."}, {"text": "Hello."}]}
+        ]
+
+    def test_that_were_refused_keep_the_turns_apart(self) -> None:
+        said = Message("assistant", (TextPart("Hi."),))
+        contents = self.without_system(*HELLO, said, self.SYSTEM, *HELLO)
+        assert [content["role"] for content in contents] == ["user", "model", "user"]
+        assert contents[0]["parts"][0] == {"text": "Be brief."}
+
+    def test_that_were_refused_do_not_hide_a_call_without_a_signature(self) -> None:
+        """The turn that begins with them is the user's own, so the calls after it still need theirs."""
+        chat = chat_of(self.SYSTEM, *HELLO, called(), answered())
+        body = encoded(chat, "gemini-3-flash-preview", without=frozenset({"system"}))
+        assert body["contents"][1]["parts"][0]["thoughtSignature"] == DUMMY_SIGNATURE
+
+    def test_of_our_own_are_told_too_where_there_is_no_field_for_them(self) -> None:
+        chat = ChatRequest("m", HELLO, json_format=JsonFormat())
+        request = encode_request(chat, model=self.GEMMA, without=frozenset({"system"}))
+        first, second = judged(self.GEMMA, request)["contents"][0]["parts"]
+        assert "JSON" in first["text"]
+        assert second == {"text": "Hello."}
+
+    def test_alone_with_instructions_of_our_own_are_one_user_turn(self) -> None:
+        request = encode_request(ChatRequest("m", (self.SYSTEM,), json_format=JsonFormat()), model=self.GEMMA)
+        (content,) = judged(self.GEMMA, request)["contents"]
+        assert [len(part["text"]) > 0 for part in content["parts"]] == [True, True]
+        assert "system" not in request.used
+
+
+def test_everything_ignored_is_told_once_and_in_order() -> None:
+    chat = ChatRequest(
+        "m",
+        HELLO,
+        tools=(Tool("look", "d"),),
+        json_format=JsonFormat(),
+        web_search="web_search_options",
+        sampling=Sampling(presence_penalty=1.0),
+    )
+    request = encode_request(chat, model="gemini-2.5-flash", without=frozenset({"penalties"}))
+    assert request.ignored == ("presence_penalty", "response_format", "web_search_options")
 
 
 class TestSignatures:
@@ -318,6 +442,13 @@ _bodies = st.fixed_dictionaries(
         "stop": st.lists(_words, max_size=5) | _words,
         "seed": st.integers(-(2**63), 2**63 - 1),
         "max_tokens": st.integers(1, 2**31 - 1),
+        "reasoning_effort": st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
+        "parallel_tool_calls": st.booleans(),
+        "web_search_options": st.just({}),
+        "response_format": st.just({"type": "json_object"})
+        | _schemas.filter(lambda schema: isinstance(schema, dict)).map(
+            lambda schema: {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+        ),
     },
 )
 
@@ -327,7 +458,7 @@ _bodies = st.fixed_dictionaries(
 def test_gemini_takes_whatever_a_client_may_say(body: dict[str, Any]) -> None:
     try:
         chat = decode_request(decode_object(json.dumps(body).encode()))
-        requests = {model: encode_request(chat, model=model) for model in MODELS}
+        requests = {model: encode_request(chat, model=model) for model in (*MODELS, "gemini-3.1-flash-image")}
     except BadRequest:
         return
     for model, request in requests.items():

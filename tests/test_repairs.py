@@ -1,0 +1,160 @@
+"""What one request does without: how it is found out, bounded and remembered."""
+
+from dataclasses import replace
+
+import pytest
+
+from agproxy.chat import ChatRequest, Tool
+from agproxy.errors import UpstreamRefusal
+from agproxy.repairs import Repairs
+from agproxy.store.memory import MemoryStore
+from agproxy.upstreams import gemini
+from tests.scripted import HELLO, LOOK
+
+PENALTY = UpstreamRefusal("Penalty is not enabled for this model", status=400)
+LOGPROBS = UpstreamRefusal("Logprobs is not enabled for models/m", status=400)
+SIGNATURE = UpstreamRefusal("Thought signature is not valid.", status=400)
+DAY_S = 24 * 3600.0
+
+# A refusal of each setting, and whether the model alone decides about it.
+REFUSALS = {
+    "penalties": ("Penalty is not enabled for this model", True),
+    "logprobs": ("Logprobs is not enabled for models/m", True),
+    "n": ("Multiple candidates is not enabled for this model", True),
+    "sampling": ("temperature is deprecated and not supported for this model.", True),
+    "system": ("Developer instruction is not enabled for models/m", True),
+    "web_search": ("Search as tool is not enabled for this model", True),
+    "thinking": ("Thinking level is not supported for this model.", False),
+    "json_mode": ("JSON mode is not enabled for this model", False),
+    "json_schema": ("The specified schema produces a constraint that has too many states for serving.", False),
+}
+NOTHING: frozenset[str] = frozenset()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_781_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> MemoryStore:
+    return MemoryStore(clock)
+
+
+def repairs_of(store: MemoryStore, chat: ChatRequest = HELLO, model: str = "m") -> Repairs:
+    return Repairs(chat, model=model, store=store)
+
+
+def fault(keyword: str, index: int = 0) -> UpstreamRefusal:
+    return UpstreamRefusal(f"Unknown name \"{keyword}\" at 'tools[0].function_declarations[{index}].x'", status=400)
+
+
+def refusal_of(setting: str) -> UpstreamRefusal:
+    return UpstreamRefusal(REFUSALS[setting][0], status=400)
+
+
+def test_nothing_is_left_out_at_first(store: MemoryStore) -> None:
+    repairs = repairs_of(store)
+    assert (repairs.count, repairs.keep_signatures, repairs.dropped, repairs.without) == (0, True, {}, NOTHING)
+
+
+class TestSettings:
+    @pytest.mark.parametrize("setting", REFUSALS)
+    def test_that_was_sent_and_refused_is_left_out(self, store: MemoryStore, setting: str) -> None:
+        repairs = repairs_of(store)
+        assert repairs.can_mend(refusal_of(setting), gemini, used=frozenset({setting}))
+        repairs.mend(refusal_of(setting), gemini)
+        assert (repairs.count, repairs.without) == (1, frozenset({setting}))
+
+    @pytest.mark.parametrize("setting", REFUSALS)
+    def test_that_was_not_sent_cannot_be_left_out(self, store: MemoryStore, setting: str) -> None:
+        others = frozenset(REFUSALS) - {setting}
+        assert not repairs_of(store).can_mend(refusal_of(setting), gemini, used=others)
+
+    @pytest.mark.parametrize("setting", [name for name, (_, of_the_model) in REFUSALS.items() if of_the_model])
+    def test_of_the_model_are_remembered_for_a_day(self, store: MemoryStore, clock: Clock, setting: str) -> None:
+        repairs_of(store).mend(refusal_of(setting), gemini)
+        clock.now += DAY_S - 1
+        assert repairs_of(store).without == {setting}
+        clock.now += 2
+        assert repairs_of(store).without == NOTHING
+
+    @pytest.mark.parametrize("setting", [name for name, (_, of_the_model) in REFUSALS.items() if not of_the_model])
+    def test_that_depend_on_the_request_are_not_remembered(self, store: MemoryStore, setting: str) -> None:
+        repairs_of(store).mend(refusal_of(setting), gemini)
+        assert repairs_of(store).without == NOTHING
+
+    def test_of_other_models_are_not_touched(self, store: MemoryStore) -> None:
+        repairs_of(store).mend(PENALTY, gemini)
+        assert repairs_of(store, model="other").without == NOTHING
+
+    def test_are_remembered_together(self, store: MemoryStore) -> None:
+        repairs_of(store).mend(PENALTY, gemini)
+        repairs_of(store).mend(LOGPROBS, gemini)
+        assert repairs_of(store).without == {"penalties", "logprobs"}
+
+    def test_memory_does_not_grow_older_by_what_is_not_remembered(self, store: MemoryStore, clock: Clock) -> None:
+        repairs_of(store).mend(PENALTY, gemini)
+        clock.now += DAY_S - 1
+        repairs_of(store).mend(refusal_of("thinking"), gemini)
+        clock.now += 2
+        assert repairs_of(store).without == NOTHING
+
+
+class TestSignatures:
+    def test_are_given_up_once(self, store: MemoryStore) -> None:
+        repairs = repairs_of(store)
+        assert repairs.can_mend(SIGNATURE, gemini, used=NOTHING)
+        repairs.mend(SIGNATURE, gemini)
+        assert not repairs.keep_signatures
+        assert not repairs.can_mend(SIGNATURE, gemini, used=NOTHING)
+
+    def test_are_tried_again_by_the_next_request(self, store: MemoryStore) -> None:
+        repairs_of(store).mend(SIGNATURE, gemini)
+        assert repairs_of(store).keep_signatures
+
+
+class TestSchemas:
+    CHAT = replace(HELLO, tools=(LOOK, Tool("other", "d", LOOK.parameters)))
+
+    def test_keyword_is_dropped_of_the_tool_that_is_named(self, store: MemoryStore) -> None:
+        repairs = repairs_of(store, self.CHAT)
+        repairs.mend(fault("format", 1), gemini)
+        assert repairs.dropped == {"other": {"format"}}
+        assert repairs.ignored == ("other.parameters.format",)
+
+    def test_keyword_is_dropped_once(self, store: MemoryStore) -> None:
+        repairs = repairs_of(store, self.CHAT)
+        assert repairs.can_mend(fault("format"), gemini, used=NOTHING)
+        repairs.mend(fault("format"), gemini)
+        assert not repairs.can_mend(fault("format"), gemini, used=NOTHING)
+        assert repairs.can_mend(fault("format", 1), gemini, used=NOTHING)
+
+    def test_keyword_is_remembered_of_the_tool(self, store: MemoryStore) -> None:
+        repairs_of(store, self.CHAT).mend(fault("format"), gemini)
+        assert repairs_of(store, replace(HELLO, tools=(LOOK,)), model="other").dropped == {"look": {"format"}}
+        changed = Tool("look", "d", {"type": "object"})
+        assert repairs_of(store, replace(HELLO, tools=(changed,))).dropped == {}
+
+
+@pytest.mark.parametrize("status", [403, 404, 429, 500])
+def test_only_a_400_can_be_mended(store: MemoryStore, status: int) -> None:
+    error = UpstreamRefusal(PENALTY.message, status=status)
+    assert not repairs_of(store).can_mend(error, gemini, used=frozenset({"penalties"}))
+
+
+def test_one_request_is_mended_six_times_at_most(store: MemoryStore) -> None:
+    repairs = repairs_of(store, TestSchemas.CHAT)
+    for number in range(6):
+        assert repairs.can_mend(fault(f"keyword{number}"), gemini, used=NOTHING)
+        repairs.mend(fault(f"keyword{number}"), gemini)
+    for error in (fault("one_more"), SIGNATURE, PENALTY):
+        assert not repairs.can_mend(error, gemini, used=frozenset({"penalties"}))
