@@ -253,6 +253,7 @@ class ImageDelta:
 
     media_type: str
     base64: str
+    provider_metadata: Metadata | None = None
 
 
 @dataclass(slots=True)
@@ -275,11 +276,13 @@ class Finish:
     """The answer is whole.
 
     :param refusal: why there is no answer, when the prompt or the answer was blocked.
+    :param note: what the model service says of an end that is out of the ordinary, for the log.
     """
 
     reason: FinishReason
     usage: Usage = field(default_factory=Usage)
     refusal: str | None = None
+    note: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)

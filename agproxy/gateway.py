@@ -195,6 +195,10 @@ class Call:
                 on_finished=lambda: answer.set_timeout(_AFTER_FINISH_S),
             )
             for event in unfenced(events) if encoded.json_in_words else events:
+                inner = event.event if isinstance(event, OtherChoice) else event
+                if isinstance(inner, Finish) and inner.note:
+                    words = _one_line(inner.note, account)
+                    log.info("answer ended account=%s model=%s reason=%s", account.name, self._model, words)
                 if isinstance(event, ToolCallStart) and event.provider_metadata:
                     kept = {"name": event.name, "metadata": event.provider_metadata}
                     self._gateway.store.put(f"signature:{event.id}", kept, ttl_s=_SIGNATURE_TTL_S)
@@ -403,5 +407,10 @@ def _duration(seconds: float) -> str:
 
 
 def _shown(error: GatewayError, account: Account) -> str:
-    """An error's words for the log, in one line and without the account's key."""
-    return redact(" ".join(error.message.split()), [account.api_key])[:300]
+    """An error's words for the log."""
+    return _one_line(error.message, account)
+
+
+def _one_line(words: str, account: Account) -> str:
+    """Words for the log, without the account's key."""
+    return redact(" ".join(words.split()), [account.api_key])[:300]

@@ -158,6 +158,16 @@ def needs_thought_signatures(model: str) -> bool:
     return known is not None and known >= (3, 0) and not makes_images(model)
 
 
+def may_need_signed_pictures(model: str) -> bool:
+    """Whether the model may refuse a history whose images and texts came back without their thought signatures.
+
+    The page above says that none does, but those of family 3 told users that an "Image part is missing a
+    thought_signature" (langchain-ai/langchain-google#1431, archestra-ai/archestra#2548).
+    """
+    known = generation(model)
+    return known is not None and known >= (3, 0) and makes_images(model)
+
+
 def makes_images(model: str) -> bool:
     """Whether a Google model answers with images: ``gemini-3-pro-image``, ``gemini-nano-banana-2.1``, Imagen.
 

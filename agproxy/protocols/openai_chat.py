@@ -236,11 +236,14 @@ def _freeform_input(arguments: str) -> str:
 
 def _image(image: ImageDelta, index: int) -> dict[str, Any]:
     """As OpenRouter and LiteLLM give images of a chat answer; OpenAI's own chat has none."""
-    return {
+    encoded: dict[str, Any] = {
         "type": "image_url",
         "index": index,
         "image_url": {"url": f"data:{image.media_type};base64,{image.base64}"},
     }
+    if image.provider_metadata:
+        encoded["extra_content"] = image.provider_metadata
+    return encoded
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -96,7 +96,10 @@ def _assistant(message: Body, path: str, ignored: list[str]) -> list[Part]:
             last.provider_metadata = metadata
     for position, value in enumerate(fields.array(message, "images", path=f"{path}.")):  # as our own answers hold them
         where = f"{path}.images[{position}]"
-        parts.append(_image(fields.mapping(value, where), where, ignored))
+        image = fields.mapping(value, where)
+        part = _image(image, where, ignored)
+        part.provider_metadata = _metadata(image)
+        parts.append(part)
     for position, value in enumerate(fields.array(message, "tool_calls", path=f"{path}.")):
         parts.append(_tool_call(fields.mapping(value, f"{path}.tool_calls[{position}]"), path, position))
     older = message.get("function_call")

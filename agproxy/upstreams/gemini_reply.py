@@ -135,7 +135,8 @@ class _Answer:
         :raises UpstreamError: when it is none.
         """
         if self._blocked:
-            yield Finish("content_filter", self._usage, f"Gemini refused the prompt ({self._blocked}).")
+            refusal = f"Gemini refused the prompt ({self._blocked})."
+            yield Finish("content_filter", self._usage, refusal, note=f"prompt: {self._blocked}")
             return
         if not self._ended:
             raise UpstreamCut("Gemini's answer ended before it was finished")
@@ -223,12 +224,12 @@ def _response(payload: bytes) -> dict[str, Any]:
 
 def _spoken(part: Mapping[str, Any]) -> TextDelta | ReasoningDelta | ImageDelta | None:
     metadata = _metadata(part)
+    text = _text(part, "text")
+    if part.get("thought"):  # an image too: image models show drafts among their thoughts
+        return ReasoningDelta(text, metadata) if text else None
     blob = part.get("inlineData")
     if blob is not None:
-        return ImageDelta(_text(blob, "mimeType") or "image/png", _text(blob, "data"))
-    text = _text(part, "text")
-    if part.get("thought"):
-        return ReasoningDelta(text, metadata) if text else None
+        return ImageDelta(_text(blob, "mimeType") or "image/png", _text(blob, "data"), metadata)
     # A signature may come alone, on an empty text, and does not make its part a thought.
     return TextDelta(text, metadata) if text or metadata else None
 
@@ -275,7 +276,8 @@ def _finish(reason: str, message: str, usage: Usage, *, said: bool, calls: int) 
     if reason in _BROKEN:
         raise UnusableAnswer(f"Gemini's answer holds a call that cannot be used ({words})", finish_reason=reason)
     if reason in _BLOCKED:
-        return Finish("content_filter", usage, None if said or calls else f"Gemini withheld the answer ({words}).")
+        refusal = None if said or calls else f"Gemini withheld the answer ({words})."
+        return Finish("content_filter", usage, refusal, note=words)
     if not said and not calls:
         if reason == "MAX_TOKENS":
             raise UnusableAnswer(
@@ -285,7 +287,7 @@ def _finish(reason: str, message: str, usage: Usage, *, said: bool, calls: int) 
             )
         raise UnusableAnswer(f"Gemini's answer is empty ({words})", finish_reason=reason)
     finish: FinishReason = "length" if reason in _CUT_SHORT else "tool_calls" if calls else "stop"
-    return Finish(finish, usage)
+    return Finish(finish, usage, note="" if reason in ("STOP", "MAX_TOKENS") and not message else words)
 
 
 def _usage(counts: Mapping[str, Any]) -> Usage:

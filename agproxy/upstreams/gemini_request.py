@@ -26,7 +26,7 @@ from agproxy.chat import (
 )
 from agproxy.errors import BadRequest
 from agproxy.jsonwire import encode_json
-from agproxy.models import needs_thought_signatures
+from agproxy.models import may_need_signed_pictures, needs_thought_signatures
 from agproxy.schema import function_parameters
 from agproxy.upstreams.gemini_settings import encode_settings
 
@@ -82,7 +82,9 @@ def encode_request(
     :raises BadRequest: when nothing is left that Gemini could answer.
     """
     names = _Names(tool.name for tool in chat.tools)
-    signer = _Signer(keep=keep_signatures, demanded=needs_thought_signatures(model))
+    signer = _Signer(
+        keep=keep_signatures, demanded=needs_thought_signatures(model), pictures=may_need_signed_pictures(model)
+    )
     settings = encode_settings(chat, model=model, without=without, safety=safety)
     contents = _contents(chat.messages, names, signer)
     system = [part for message in chat.messages if message.role == "system" for part in message.parts]
@@ -268,9 +270,10 @@ class _Signer:
     content that is not a result (https://ai.google.dev/gemini-api/docs/thought-signatures).
     """
 
-    def __init__(self, *, keep: bool, demanded: bool) -> None:
+    def __init__(self, *, keep: bool, demanded: bool, pictures: bool) -> None:
         self._keep = keep
         self._demanded = demanded
+        self._pictures = pictures
 
     def sign(self, part: Content, metadata: Metadata | None) -> Content:
         if self._keep and metadata:
@@ -280,6 +283,8 @@ class _Signer:
         return part
 
     def sign_current_turn(self, contents: list[Content]) -> None:
+        if self._pictures and not self._keep:
+            self._sign_pictures(contents)
         if not self._demanded:
             return
         for content in reversed(contents):
@@ -290,6 +295,14 @@ class _Signer:
             first = next((part for part in content["parts"] if "functionCall" in part), None)
             if first is not None:
                 first.setdefault("thoughtSignature", DUMMY_SIGNATURE)
+
+    def _sign_pictures(self, contents: list[Content]) -> None:
+        """Sign the first text and each image of the model's turns, once the model has missed a signature."""
+        for content in contents:
+            if content["role"] == "model":
+                texts = [part for part in content["parts"] if "text" in part]
+                for part in (*texts[:1], *(part for part in content["parts"] if "inlineData" in part)):
+                    part.setdefault("thoughtSignature", DUMMY_SIGNATURE)
 
 
 def _is_base64(text: str) -> bool:

@@ -2,7 +2,8 @@
 
 Rules: https://ai.google.dev/gemini-api/docs/thought-signatures. From family 3 on, the first functionCall of every model
 content of the current turn (after the last user content that is not a functionResponse) needs its signature; text
-signatures are recommended only; a signature returns on the part it came with.
+signatures are recommended only; a signature returns on the part it came with. Image models sign images too. Some users
+were refused unsigned ones (langchain-ai/langchain-google#1431), others not (vercel/ai#17748): here they pass.
 """
 
 import base64
@@ -130,8 +131,8 @@ def _check_issued(part: dict[str, Any], signature: str, ledger: SignatureLedger,
     came_with = (call["name"], call.get("args", {})) if call else None
     if issued.call != came_with:
         raise Refusal(ledger.refusal_words, why=f"{path}: issued with {issued.call}, returned on {came_with}")
-    if call is None and "text" not in part:
-        raise Refusal(ledger.refusal_words, why=f"{path}: a text signature on a part without text")
+    if call is None and "text" not in part and "inline_data" not in part:
+        raise Refusal(ledger.refusal_words, why=f"{path}: the signature of a text or an image on a part without")
 
 
 def _missing(name: str, position: int) -> Refusal:
