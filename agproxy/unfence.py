@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from agproxy.chat import Event, Finish, OtherChoice, Ping, ReasoningDelta, TextDelta
+from agproxy.chat import Citation, Event, OtherChoice, Ping, ReasoningDelta, TextDelta, ToolCallDelta
 
-_OPENING = re.compile(r"\s*```[A-Za-z]*[ \t]*\r?\n")
-_MAYBE_OPENING = re.compile(r"\s*(`{0,2}|```[A-Za-z]*[ \t]*\r?)")
-_CLOSING = re.compile(r"\s*```\s*")
-_MAYBE_CLOSING = re.compile(r"\s*`{0,3}\s*$")
+_FENCE = "```"
+_MAX_OPENING = 40  # characters from the backticks to the end of the line
+_OPENING = re.compile(r"```[A-Za-z0-9]{0,20}[ \t]{0,10}\r?\n")
+_MAYBE_OPENING = re.compile(r"`{0,2}|```[A-Za-z0-9]{0,20}[ \t]{0,10}\r?")
 
 
 def unfenced(events: Iterable[Event]) -> Iterator[Event]:
@@ -21,18 +21,22 @@ def unfenced(events: Iterable[Event]) -> Iterator[Event]:
     texts: dict[int, _Text] = {}
     for event in events:
         number, inner = (event.number, event.event) if isinstance(event, OtherChoice) else (0, event)
-        if isinstance(inner, Ping | ReasoningDelta):
-            yield event
-            continue
         text = texts.setdefault(number, _Text())
-        if not isinstance(inner, TextDelta):
-            if rest := text.end() if isinstance(inner, Finish) else text.flush():
-                yield _wrapped(TextDelta(rest), number)
-            yield event
-            continue
-        piece = text.add(inner.text)
-        if piece or inner.provider_metadata or inner.logprobs:
-            yield _wrapped(replace(inner, text=piece), number)
+        match inner:
+            case Ping() | ReasoningDelta() | ToolCallDelta():
+                yield event
+            case TextDelta():
+                piece = text.add(inner.text)
+                if piece or inner.provider_metadata or inner.logprobs:
+                    yield _wrapped(replace(inner, text=piece), number)
+            case Citation():  # these come after the text
+                if rest := text.end():
+                    yield _wrapped(TextDelta(rest), number)
+                yield _wrapped(replace(inner, start=text.moved(inner.start), end=text.moved(inner.end)), number)
+            case _:
+                if rest := text.end():
+                    yield _wrapped(TextDelta(rest), number)
+                yield event
 
 
 def _wrapped(event: Event, number: int) -> Event:
@@ -43,33 +47,51 @@ class _Text:
     """The text of one answer, as far as it is undecided whether it is a fence."""
 
     def __init__(self) -> None:
-        self._held = ""
+        self._held: list[str] = []  # what may be the opening, or, within a fence, what may be the end of it
         self._begun = False
         self._fenced = False
+        self._removed = 0  # characters before the text that are gone
+        self._passed = 0
 
     def add(self, text: str) -> str:
         """More text; what of all the text so far may be passed on."""
-        self._held += text
+        if self._begun and not self._fenced:
+            return self._pass(text)
+        if self._begun and not text.strip("` \t\r\n"):
+            self._held.append(text)  # it may all belong to the end
+            return ""
+        held = "".join((*self._held, text))
+        self._held = []
         if not self._begun:
-            if _MAYBE_OPENING.fullmatch(self._held):
+            start = held.lstrip()
+            if not start or (len(start) <= _MAX_OPENING and _MAYBE_OPENING.fullmatch(start)):
+                self._held = [held]
                 return ""
             self._begun = True
-            if opening := _OPENING.match(self._held):
-                self._fenced = True
-                self._held = self._held[opening.end() :]
-        if not self._fenced:
-            return self.flush()
-        closing = _MAYBE_CLOSING.search(self._held)
-        end = closing.start() if closing else len(self._held)
-        passed, self._held = self._held[:end], self._held[end:]
-        return passed
-
-    def flush(self) -> str:
-        """What was held back."""
-        held, self._held = self._held, ""
-        return held
+            opening = _OPENING.match(start)
+            if opening is None:
+                return self._pass(held)
+            self._fenced = True
+            self._removed = len(held) - len(start) + opening.end()
+            held = start[opening.end() :]
+        body = held.rstrip("` \t\r\n")
+        self._held = [held[len(body) :]]
+        return self._pass(body)
 
     def end(self) -> str:
         """What was held back, but for the closing fence."""
-        held = self.flush()
-        return "" if self._fenced and _CLOSING.fullmatch(held) else held
+        held = "".join(self._held)
+        self._held = []
+        if self._fenced:
+            core = held.rstrip()
+            if core.endswith(_FENCE):
+                held = core[: -len(_FENCE)].rstrip()
+        return self._pass(held)
+
+    def moved(self, index: int) -> int:
+        """Where a place of the text as it came is now."""
+        return max(0, min(index - self._removed, self._passed))
+
+    def _pass(self, text: str) -> str:
+        self._passed += len(text)
+        return text

@@ -1,8 +1,21 @@
 """A code fence around the whole answer goes, however the text is cut; any other text stays as it is."""
 
+from time import process_time
+
 import pytest
 
-from agproxy.chat import Event, Failed, Finish, OtherChoice, Ping, ReasoningDelta, TextDelta, ToolCallStart, fold
+from agproxy.chat import (
+    Citation,
+    Event,
+    Failed,
+    Finish,
+    OtherChoice,
+    Ping,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallStart,
+    fold,
+)
 from agproxy.errors import UpstreamCut
 from agproxy.unfence import unfenced
 
@@ -103,3 +116,35 @@ def test_each_choice_has_a_fence_of_its_own() -> None:
     ]
     reply = fold(unfenced(events))
     assert (reply.text, [other.text for other in reply.others]) == ("{}", [BARE])
+
+
+def test_citations_keep_their_words() -> None:
+    text = '```json\n{"temp": "18 Grad"}\n```'
+    start = text.index("18 Grad")
+    events: list[Event] = [TextDelta(text), Citation("https://a.b", "T", start, start + 7), Finish("stop")]
+    reply = fold(unfenced(events))
+    (citation,) = reply.citations
+    assert (reply.text, reply.text[citation.start : citation.end]) == ('{"temp": "18 Grad"}', "18 Grad")
+
+
+def test_citations_of_bare_text_stay_where_they_are() -> None:
+    citation = Citation("https://a.b", "T", 1, 3)
+    assert fold(unfenced([TextDelta("{}  "), citation, Finish("stop")])).citations == (citation,)
+
+
+def test_citation_of_the_fence_itself_is_within_the_text() -> None:
+    events: list[Event] = [TextDelta("```\n{}\n```"), Citation("https://a.b", "T", 0, 10), Finish("stop")]
+    assert fold(unfenced(events)).citations == (Citation("https://a.b", "T", 0, 2),)
+
+
+def test_fence_before_a_call_goes() -> None:
+    events: list[Event] = [TextDelta(f"```json\n{BARE}\n```"), ToolCallStart(0, "id", "f"), Finish("tool_calls")]
+    assert fold(unfenced(events)).text == BARE
+
+
+@pytest.mark.parametrize("size", [1, 1000, 200_000])
+def test_endless_blanks_cost_little(size: int) -> None:
+    text = "```json\n{" + " " * 100_000 + "}" + "\n" * 100_000 + "```"
+    started = process_time()
+    assert text_of(pieces(text, size)) == "{" + " " * 100_000 + "}"
+    assert process_time() - started < 2
