@@ -159,7 +159,7 @@ class ChatRequest:
     :param parallel_calls: whether the answer may hold more than one call.
     :param older_calls: the client knows OpenAI's ``function_call``, and not ``tool_calls`` that replaced it.
     :param json_format: None = text.
-    :param web_search: the request field that asks for a search of the web, or None.
+    :param web_search: the request fields that ask for a search of the web.
     :param provider_options: what only one kind of upstream understands, by its name; ``{"google": {"cached_content":
         ..., "safety_settings": [...]}}``, as ``extra_body`` of Google's OpenAI layer.
     :param session: what the client gave to tell its conversations apart, or None.
@@ -176,7 +176,7 @@ class ChatRequest:
     sampling: Sampling = Sampling()
     thinking: Thinking = Thinking()
     json_format: JsonFormat | None = None
-    web_search: str | None = None
+    web_search: tuple[str, ...] = ()
     provider_options: Metadata | None = None
     stream: bool = False
     include_usage: bool = False
@@ -298,7 +298,8 @@ class OtherChoice:
 
     Its own ``Finish`` comes before that of the first answer, which ends them all and counts the tokens of all.
 
-    :param number: from 1.
+    :param number: from 1; 0 only for the ``Finish`` of a first answer that is whole while others fail, so that it does
+        not end them all.
     """
 
     number: int

@@ -1,11 +1,14 @@
 """Several answers to one request (``n``) from a model that gives one at a time: a call for each, all at once."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
 
-from agproxy.chat import Event, Failed, Finish, OtherChoice, Ping, Usage
+from agproxy.chat import ChatRequest, Event, Failed, Finish, OtherChoice, Ping, Usage
 from agproxy.transport import Cancel
+
+_SEEDS = 2**31
 
 
 class Asked(Protocol):
@@ -20,15 +23,13 @@ class Asked(Protocol):
 class OtherChoices:
     """Asks for further answers, each in a thread of its own.
 
-    :param calls: one for each.
+    :param calls: one for each, by the number of the answer.
     :param cancel: stops them too.
-    :param first: the number of the first of them.
     """
 
-    def __init__(self, calls: Sequence[Asked], cancel: Cancel, *, first: int) -> None:
-        self._first = first
-        self._others = [_Other(call) for call in calls]
-        for other in self._others:
+    def __init__(self, calls: Mapping[int, Asked], cancel: Cancel) -> None:
+        self._others = {number: _Other(call) for number, call in calls.items()}
+        for other in self._others.values():
             cancel.also(other.call.cancel)
             other.thread.start()
 
@@ -38,16 +39,26 @@ class OtherChoices:
         :param before_wait: called before each wait for one.
         :raises GatewayError: that of the first one that failed.
         """
-        for number, other in enumerate(self._others, self._first):
-            before_wait()
-            other.thread.join()
+        for number, other in self._ended(before_wait):
             if other.error is not None:
                 raise other.error
             yield from (OtherChoice(number, event) for event in other.events)
 
+    def whole(self, before_wait: Callable[[], None]) -> Iterator[Event]:
+        """As ``events``, but those that failed keep back none of the others: the error comes after these."""
+        error: Exception | None = None
+        for number, other in self._ended(before_wait):
+            if other.error is None:
+                yield from (OtherChoice(number, event) for event in other.events)
+            else:
+                error = error or other.error
+        if error is not None:
+            raise error
+
     def usage(self, first: Usage) -> Usage:
         """The tokens of all answers together, ``first`` being those of the first one."""
-        counted = [first, *(each.usage for other in self._others for each in other.events if isinstance(each, Finish))]
+        others = self._others.values()
+        counted = [first, *(each.usage for other in others for each in other.events if isinstance(each, Finish))]
         return Usage(
             input_tokens=sum(usage.input_tokens for usage in counted),
             output_tokens=sum(usage.output_tokens for usage in counted),
@@ -57,13 +68,42 @@ class OtherChoices:
 
     def stop(self) -> None:
         """Stop those that still run: nobody waits for them any more."""
-        for other in self._others:
+        for other in self._others.values():
             other.call.cancel.cancel()
 
     @property
     def attempts(self) -> int:
         """How many requests went upstream for them."""
-        return sum(other.call.attempts for other in self._others)
+        return sum(other.call.attempts for other in self._others.values())
+
+    def _ended(self, before_wait: Callable[[], None]) -> Iterator[tuple[int, "_Other"]]:
+        for number, other in self._others.items():
+            before_wait()
+            other.thread.join()
+            yield number, other
+
+
+class Shared:
+    """What calls side by side have in common: large, and so made only once."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What ``key`` stands for; whoever asks while it is made waits."""
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make()
+            return self._made[key]
+
+
+def alone(chat: ChatRequest, number: int) -> ChatRequest:
+    """The request for the answer ``number`` by itself. With the same seed they would all be the same."""
+    seed = chat.sampling.seed
+    if seed is not None and number:
+        seed = (seed + number) % _SEEDS
+    return replace(chat, sampling=replace(chat.sampling, choices=1, seed=seed))
 
 
 class _Other:

@@ -4,7 +4,8 @@ import hashlib
 import logging
 import math
 import random
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -24,11 +25,12 @@ from agproxy.chat import (
     ReasoningDelta,
     TextDelta,
     TextPart,
+    Thinking,
     ToolCallPart,
     ToolCallStart,
     first_calls,
 )
-from agproxy.choices import OtherChoices
+from agproxy.choices import OtherChoices, Shared, alone
 from agproxy.config import Account, Config
 from agproxy.errors import (
     GatewayError,
@@ -48,6 +50,7 @@ log = logging.getLogger(__name__)
 
 _SIGNATURE_TTL_S = 24 * 3600.0
 _AFTER_FINISH_S = 2.0  # how long the end of an answer that is whole may take
+_HEAD_START_S = 0.5  # a refusal takes less
 
 
 class Gateway:
@@ -103,14 +106,20 @@ class Call:
         self._patience_s = gateway.config.scheduling.max_wait_s
         self._started = False
         self._repairs = Repairs(chat, model=model, store=gateway.store)
+        self._accepted = threading.Event()
+        self._encoded: Any = None  # the last request that was made
+        self._requests = Shared()  # all of them: rotation sends the same bytes again
+        self._wanted = chat.sampling.choices
         self._others: OtherChoices | None = None
-        self._encoded: dict[Any, Any] = {}  # by what encoded it: rotation sends the same bytes again
+        self._first: Call | None = None  # the call that this is one of the others of; its answer is told when whole
+        if "n" in self._repairs.without:
+            self._chat = alone(self._chat, 0)
 
     @property
     def ignored(self) -> tuple[str, ...]:
         """The request fields that the upstream does not honour, as far as is known."""
-        encoded = next(reversed(self._encoded.values()), None)
-        names = (*self._chat.ignored, *(encoded.ignored if encoded else ()), *self._repairs.ignored)
+        encoded = self._encoded.ignored if self._encoded else ()
+        names = (*self._chat.ignored, *encoded, *self._repairs.ignored)
         return tuple(dict.fromkeys(names))
 
     def check(self) -> None:
@@ -128,13 +137,15 @@ class Call:
         :raises GatewayError: when all attempts failed before that; later failures are a ``Failed`` event.
         """
         events = self._answer(before_read)
-        if self._chat.sampling.choices > 1:
+        if self._wanted > 1:
             events = self._with_others(events, before_read)
         return events if self._chat.parallel_calls else first_calls(events)
 
     def _answer(self, before_read: Callable[[], None]) -> Iterator[Event]:
+        if self._first is not None:
+            self._follow(self._first)
         if "n" in self._repairs.without:
-            self._ask_for_others()
+            self._ask_for_others(range(1, self._wanted))
         account = self._take(None)
         while True:
             self.account = account
@@ -146,7 +157,7 @@ class Call:
                 if self.cancel.cancelled.is_set():  # the client has gone
                     raise
                 if self._started:
-                    words = _shown(error, account)
+                    words = _one_line(error.message, account)
                     log.warning("answer broke off account=%s model=%s error=%s", account.name, self._model, words)
                     yield Failed(self._final(error))
                     return
@@ -154,17 +165,20 @@ class Call:
 
     def _with_others(self, events: Iterator[Event], before_read: Callable[[], None]) -> Iterator[Event]:
         """The answer, and before its end the others that were asked for beside it, where the model gives too few."""
-        wanted, seen = self._chat.sampling.choices, 1
+        missing = set(range(1, self._wanted))
         try:
             for event in events:
                 if isinstance(event, OtherChoice):
-                    seen = max(seen, event.number + 1)
-                elif isinstance(event, Finish) and self._others is None and seen < wanted:
-                    self._ask_for_others(seen)
+                    missing.discard(event.number)
+                elif isinstance(event, Finish):
+                    self._ask_for_others(sorted(missing))
                 if isinstance(event, Finish) and self._others is not None:
+                    tell = self._others.whole if self._chat.stream else self._others.events
                     try:
-                        yield from self._others.events(before_read)
+                        yield from tell(before_read)
                     except GatewayError as error:
+                        if self._chat.stream:
+                            yield OtherChoice(0, event)  # it is whole, but not the end of all
                         yield Failed(error)
                         return
                     self.attempts += self._others.attempts
@@ -173,6 +187,7 @@ class Call:
         finally:
             if self._others is not None:
                 self._others.stop()
+            self._accepted.set()  # nobody shall wait for it any more
 
     def _attempt(self, account: Account, before_read: Callable[[], None]) -> Iterator[Event]:
         upstream = UPSTREAMS[account.type]
@@ -182,11 +197,13 @@ class Call:
             if answer.status != 200:
                 now = self._gateway.clock()
                 raise upstream.decode_error(answer.status, answer.headers, answer.error_body(), now=now)
+            self._accepted.set()
             if not self._chat.stream:  # the headers come with the answer, so nothing is left to be waited for
                 answer.set_timeout(self._gateway.config.upstream.silence_timeout_s)
             chunks = answer.chunks(before_read)
             payloads = sse.decode(chunks) if self._chat.stream else _whole(chunks)
             held: list[Event] = []
+            heard = False
             events = upstream.decode_stream(
                 payloads,
                 original_names=encoded.original_names,
@@ -206,10 +223,14 @@ class Call:
                     yield event
                     continue
                 held.append(event)
-                if isinstance(event, Finish) or (self._chat.stream and _is_seen(event)):
+                if isinstance(event, Finish) or (self._chat.stream and not heard and _is_seen(event)):
+                    heard = True
+                    answer.set_timeout(self._gateway.config.upstream.silence_timeout_s)
+                    if self._first is not None and not isinstance(event, Finish):
+                        continue
                     self._started = True
                     self._gateway.pool.succeeded(account, model=self._model, session=self._session)
-                    answer.set_timeout(self._gateway.config.upstream.silence_timeout_s)
+                    self._repairs.proved()
                     yield from held
         finally:
             answer.close()
@@ -226,18 +247,20 @@ class Call:
         )
 
     def _encode(self, upstream: ModuleType) -> Any:
-        key = (upstream.encode_request, self._repairs.count)
-        if key not in self._encoded:
-            repairs = self._repairs
-            self._encoded[key] = upstream.encode_request(
+        learned = self._repairs
+        state = (learned.keep_signatures, frozenset(learned.dropped.items()), learned.without)
+        self._encoded = self._requests.get(
+            (upstream.encode_request, self._chat.sampling, state),
+            lambda: upstream.encode_request(
                 self._chat,
                 model=self._gateway.families.get(self._model, self._model),
-                keep_signatures=repairs.keep_signatures,
-                dropped=repairs.dropped,
-                without=repairs.without,
+                keep_signatures=learned.keep_signatures,
+                dropped=learned.dropped,
+                without=learned.without,
                 safety=self._gateway.config.safety.settings,
-            )
-        return self._encoded[key]
+            ),
+        )
+        return self._encoded
 
     # After a failed attempt.
 
@@ -246,7 +269,7 @@ class Call:
 
         :raises GatewayError: when there is none; the cause as the client should see it.
         """
-        words = _shown(error, account)
+        words = _one_line(error.message, account)
         verdict = retry.decide(error, self._history, mendable=self._mendable(error, account))
         log.info(
             "attempt failed account=%s model=%s attempt=%d action=%s error=%s",
@@ -256,7 +279,9 @@ class Call:
             verdict.action,
             words,
         )
-        self._gateway.pool.rest(account, verdict, model=self._model, reason=words, now=self._gateway.clock())
+        # Others will read it too, and what a message quotes may be this client's.
+        reason = retry.unquoted(words)
+        self._gateway.pool.rest(account, verdict, model=self._model, reason=reason, now=self._gateway.clock())
         if verdict.action == "mend" and isinstance(error, UpstreamRefusal):
             self._mend(error, account)
             self.attempts -= 1  # a repair is not an attempt
@@ -327,17 +352,29 @@ class Call:
         return self._repairs.can_mend(error, upstream, used=self._encode(upstream).used)
 
     def _mend(self, error: UpstreamRefusal, account: Account) -> None:
-        self._repairs.mend(error, UPSTREAMS[account.type])
+        upstream = UPSTREAMS[account.type]
+        self._repairs.mend(error, upstream, used=self._encode(upstream).used)
         if "n" in self._repairs.without:
-            self._ask_for_others()
+            self._ask_for_others(range(1, self._wanted))
 
-    def _ask_for_others(self, given: int = 1) -> None:
-        """Ask for the answers beyond the ``given`` ones by calls of their own, and for one by this."""
-        missing = self._chat.sampling.choices - given
-        if missing > 0:
-            self._chat = replace(self._chat, sampling=replace(self._chat.sampling, choices=1))
-            calls = [Call(self._gateway, self._chat, model=self._model) for _ in range(missing)]
-            self._others = OtherChoices(calls, self.cancel, first=given)
+    # Other answers.
+
+    def _ask_for_others(self, numbers: Sequence[int]) -> None:
+        """Ask for the answers of these numbers by calls of their own, and for one by this; only once."""
+        if self._others is None and numbers:
+            calls = {number: Call(self._gateway, alone(self._chat, number), model=self._model) for number in numbers}
+            for call in calls.values():
+                call._first, call._requests = self, self._requests
+            self._chat = alone(self._chat, 0)
+            self._others = OtherChoices(calls, self.cancel)
+
+    def _follow(self, first: "Call") -> None:
+        """Take over what the first call has learned: what may be refused to all of them is refused to it alone."""
+        if self._chat.json_format is not None or self._chat.thinking != Thinking():  # other refusals are remembered
+            first._accepted.wait(_HEAD_START_S)
+        if self.cancel.cancelled.is_set():
+            raise UpstreamCut("cancelled")
+        self._repairs = first._repairs.copy()
 
 
 def _is_seen(event: Event) -> bool:
@@ -404,11 +441,6 @@ def _duration(seconds: float) -> str:
         return f"{whole} s"
     hours, minutes = divmod((whole + 59) // 60, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def _shown(error: GatewayError, account: Account) -> str:
-    """An error's words for the log."""
-    return _one_line(error.message, account)
 
 
 def _one_line(words: str, account: Account) -> str:

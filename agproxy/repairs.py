@@ -3,6 +3,7 @@
 A 400 that names such a thing is no failure: the request is mended and sent again, and what was learned is kept.
 """
 
+import copy
 import hashlib
 from types import ModuleType
 
@@ -14,8 +15,8 @@ from agproxy.store import Store
 _SCHEMA_TTL_S = 7 * 24 * 3600.0
 _SETTING_TTL_S = 24 * 3600.0  # models are changed under their names
 _MAX_REPAIRS = 6
-# These depend on the model alone; whether it takes a level of thinking, a schema or JSON mode, on the request too.
-_OF_THE_MODEL = frozenset({"penalties", "logprobs", "n", "sampling", "system", "web_search"})
+# Whether a model takes a level of thinking, a schema or JSON mode depends on the request too, however it is worded.
+_OF_THE_REQUEST = frozenset({"thinking", "json_mode", "json_schema"})
 
 
 class Repairs:
@@ -35,6 +36,15 @@ class Repairs:
         self._chat = chat
         self._model = model
         self._store = store
+        self._known = self.without
+        self._lasting: frozenset[str] = frozenset()  # learned by this request, and true of the model
+        self._faulty: dict[str, Tool] = {}  # tools of which this request learned something, by name
+
+    def copy(self) -> "Repairs":
+        """The same state, for another call with the same request."""
+        other = copy.copy(self)
+        other._faulty = dict(self._faulty)
+        return other
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -53,10 +63,10 @@ class Repairs:
         fault = upstream.schema_fault(error)
         if fault is not None and fault[0] < len(self._chat.tools):
             return fault[1] not in self.dropped.get(self._chat.tools[fault[0]].name, frozenset())
-        return upstream.refused_setting(error) in used
+        return upstream.refused_setting(error, used) is not None
 
-    def mend(self, error: UpstreamRefusal, upstream: ModuleType) -> None:
-        """Do without what ``error`` refuses, from now on; only after ``can_mend``."""
+    def mend(self, error: UpstreamRefusal, upstream: ModuleType, *, used: frozenset[str]) -> None:
+        """Do without what ``error`` refuses, from now on; only after ``can_mend``, and with the same ``used``."""
         self.count += 1
         if upstream.is_about_signature(error):
             self.keep_signatures = False
@@ -65,13 +75,22 @@ class Repairs:
         if fault is not None and fault[0] < len(self._chat.tools):
             tool = self._chat.tools[fault[0]]
             self.dropped = {**self.dropped, tool.name: self.dropped.get(tool.name, frozenset()) | {fault[1]}}
+            self._faulty[tool.name] = tool
+            return
+        refused = upstream.refused_setting(error, used)
+        self.without |= {refused}
+        if refused not in _OF_THE_REQUEST and upstream.is_of_the_model(error):
+            self._lasting |= {refused}
+
+    def proved(self) -> None:
+        """The mended request was answered: what this one did without, the next ones need not try."""
+        if self._lasting:
+            self._store.put(f"refused:{self._model}", sorted(self._known | self._lasting), ttl_s=_SETTING_TTL_S)
+            self._known, self._lasting = self._known | self._lasting, frozenset()
+        for tool in self._faulty.values():
             self._store.put(f"schema:{_tool_hash(tool)}", sorted(self.dropped[tool.name]), ttl_s=_SCHEMA_TTL_S)
             self._store.put("schemas:faulty", True, ttl_s=_SCHEMA_TTL_S)
-            return
-        refused = upstream.refused_setting(error)
-        self.without |= {refused}
-        if refused in _OF_THE_MODEL:
-            self._store.put(f"refused:{self._model}", sorted(self.without & _OF_THE_MODEL), ttl_s=_SETTING_TTL_S)
+        self._faulty = {}
 
 
 def _tool_hash(tool: Tool) -> str:

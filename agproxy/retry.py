@@ -50,7 +50,10 @@ _CREDENTIAL_REASONS = frozenset(
         "UNSUPPORTED_TOKEN_TYPE",
     }
 )
-_KEY_IN_400 = re.compile(r"api[ _]key (not valid|not found|expired|is invalid)|api_key_invalid|renew the api key", re.I)
+# At its beginning only: further on a message may quote the client.
+_KEY_IN_400 = re.compile(r"\W{0,3}(api[ _]key (not valid|not found|expired|is invalid)|api_key_invalid)", re.IGNORECASE)
+# What the message quotes, which may be anything that the client sent.
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
 _CREDENTIAL_IN_403 = re.compile(
     r"api[ _-]?key|credential|suspended|leaked|billing|has not been used in project|is disabled|are blocked"
     r"|unregistered callers|consumer|denied access|authentication",
@@ -164,10 +167,16 @@ def is_credential_fault(error: UpstreamRefusal) -> bool:
     if error.status == 401 or not _CREDENTIAL_REASONS.isdisjoint(error.error_reasons):
         return True
     if error.status == 400:
-        return _KEY_IN_400.search(error.message) is not None
+        return _KEY_IN_400.match(error.message) is not None
     if error.status == 403:
-        return _FILE_IN_403.search(error.message) is None and _CREDENTIAL_IN_403.search(error.message) is not None
+        words = unquoted(error.message)
+        return _FILE_IN_403.search(words) is None and _CREDENTIAL_IN_403.search(words) is not None
     return False
+
+
+def unquoted(message: str) -> str:
+    """A message of the service without what it quotes, which may be the words of one client, meant for no other."""
+    return _QUOTED.sub("'...'", message)
 
 
 def client_error(error: UpstreamError) -> GatewayError:

@@ -2,14 +2,17 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
 
 import pytest
 
-from agproxy.chat import Event, Failed, Finish, OtherChoice, Ping, TextDelta, Usage
-from agproxy.choices import OtherChoices
+from agproxy.chat import Event, Failed, Finish, OtherChoice, Ping, Sampling, TextDelta, Usage
+from agproxy.choices import OtherChoices, Shared, alone
 from agproxy.errors import BadRequest, GatewayError, UpstreamCut
 from agproxy.transport import Cancel
 from tests.loopback import WAIT_S
+from tests.scripted import HELLO
 
 Script = Callable[[Cancel], Iterator[Event]]
 
@@ -44,7 +47,7 @@ def until_cancelled(cancel: Cancel) -> Iterator[Event]:
 
 
 def others_of(*scripts: Script, cancel: Cancel | None = None, first: int = 1) -> OtherChoices:
-    return OtherChoices([Asked(script) for script in scripts], cancel or Cancel(), first=first)
+    return OtherChoices(dict(enumerate(map(Asked, scripts), first)), cancel or Cancel())
 
 
 def told(others: OtherChoices) -> list[Event]:
@@ -74,6 +77,11 @@ def test_answers_come_one_after_the_other_by_number() -> None:
         OtherChoice(3, TextDelta("b")),
         OtherChoice(3, END),
     ]
+
+
+def test_numbers_may_have_gaps() -> None:
+    others = OtherChoices({1: Asked(saying(TextDelta("a"))), 3: Asked(saying(TextDelta("b")))}, Cancel())
+    assert told(others) == [OtherChoice(1, TextDelta("a")), OtherChoice(3, TextDelta("b"))]
 
 
 def test_all_are_asked_at_once() -> None:
@@ -106,7 +114,7 @@ def test_tokens_of_all_are_summed() -> None:
 
 
 def test_requests_of_all_are_counted() -> None:
-    others = OtherChoices([Asked(saying(END), attempts=number) for number in (1, 3)], Cancel(), first=1)
+    others = OtherChoices({number: Asked(saying(END), attempts=number) for number in (1, 3)}, Cancel())
     told(others)
     assert others.attempts == 4
 
@@ -130,6 +138,71 @@ class TestFailure:
     def test_that_is_our_own_fault_is_not_hidden(self) -> None:
         with pytest.raises(ZeroDivisionError):
             told(others_of(saying(ZeroDivisionError())))
+
+
+class TestWhole:
+    """What is told of those that are whole, when others are not."""
+
+    def test_comes_before_the_error(self) -> None:
+        error = BadRequest("no")
+        events = others_of(saying(TextDelta("a"), error), saying(TextDelta("b"), END)).whole(lambda: None)
+        assert [next(events), next(events)] == [OtherChoice(2, TextDelta("b")), OtherChoice(2, END)]
+        with pytest.raises(BadRequest) as caught:
+            next(events)
+        assert caught.value is error
+
+    def test_is_all_where_none_failed(self) -> None:
+        events = others_of(saying(END), saying(END)).whole(lambda: None)
+        assert list(events) == [OtherChoice(1, END), OtherChoice(2, END)]
+
+    def test_error_is_that_of_the_first(self) -> None:
+        errors = [BadRequest("one"), BadRequest("two")]
+        with pytest.raises(BadRequest) as caught:
+            list(others_of(*map(saying, errors)).whole(lambda: None))
+        assert caught.value is errors[0]
+
+    def test_each_wait_is_announced(self) -> None:
+        waits: list[str] = []
+        list(others_of(saying(END), saying(END)).whole(lambda: waits.append("")))
+        assert len(waits) == 2
+
+
+class TestAlone:
+    def test_is_asked_for_one(self) -> None:
+        assert alone(replace(HELLO, sampling=Sampling(choices=3, top_p=0.5)), 2).sampling == Sampling(top_p=0.5)
+
+    @pytest.mark.parametrize(
+        ("seed", "number", "expected"),
+        [(None, 2, None), (7, 0, 7), (7, 2, 9), (2**31 - 1, 1, 0), (-5, 0, -5), (-5, 1, 2**31 - 4)],
+    )
+    def test_has_a_seed_of_its_own(self, seed: int | None, number: int, expected: int | None) -> None:
+        assert alone(replace(HELLO, sampling=Sampling(choices=3, seed=seed)), number).sampling.seed == expected
+
+
+class TestShared:
+    def test_is_made_once_for_each_key(self) -> None:
+        shared, made = Shared(), count()
+        assert [shared.get(key, lambda: next(made)) for key in "aba"] == [0, 1, 0]
+
+    def test_is_made_once_by_all_who_ask_at_once(self) -> None:
+        shared, made, together = Shared(), count(), threading.Barrier(4)
+
+        def ask() -> None:
+            together.wait(WAIT_S)
+            shared.get("a", lambda: next(made))
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT_S)
+        assert next(made) == 1
+
+    def test_that_could_not_be_made_is_tried_again(self) -> None:
+        shared = Shared()
+        with pytest.raises(ZeroDivisionError):
+            shared.get("a", lambda: 1 // 0)
+        assert shared.get("a", lambda: 1) == 1
 
 
 class TestCancel:

@@ -1,5 +1,6 @@
 """Several answers to one request: in one call where the model can, else in a call for each."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from agproxy.chat import (
     Reply,
     Sampling,
     TextDelta,
+    Thinking,
     ToolCallStart,
     Usage,
     fold,
@@ -31,6 +33,10 @@ both = pytest.mark.parametrize("stream", [True, False], ids=["stream", "unary"])
 
 def one_only() -> FakeAnswer:
     return refused(400, ONE_ONLY, "INVALID_ARGUMENT")
+
+
+def broken() -> FakeAnswer:
+    return FakeAnswer(chunk({"text": "a"}), UpstreamCut("cut"))
 
 
 def several(*texts: str) -> FakeAnswer:
@@ -60,12 +66,12 @@ class TwoQueues(FakeTransport):
 
     def __init__(self, first: list[FakeAnswer | UpstreamError], others: list[FakeAnswer | UpstreamError]) -> None:
         super().__init__(first)
-        self._others = FakeTransport(others)
+        self.others = FakeTransport(others)
 
     def post(self, url: str, headers: Any, body: bytes, *, timeout_s: float, cancel: Cancel) -> Answer:
         if threading.current_thread().name != "agproxy-choice":
             return super().post(url, headers, body, timeout_s=timeout_s, cancel=cancel)
-        answer = self._others.post(url, headers, body, timeout_s=timeout_s, cancel=cancel)
+        answer = self.others.post(url, headers, body, timeout_s=timeout_s, cancel=cancel)
         if isinstance(answer, Unfinished):
             answer.cancel = cancel
         return answer
@@ -105,6 +111,39 @@ class TestWhereTheModelGivesSeveral:
         reply = fold(call.events())
         assert texts(reply) == ["a", "b", "c"]
         assert (reply.finish.usage, call.attempts) == (Usage(6, 4), 2)
+
+    @both
+    def test_gap_between_their_numbers_is_filled(self, stream: bool) -> None:
+        gap = chunk()
+        gap["candidates"] = [
+            {"content": {"parts": [{"text": text}]}, "finishReason": "STOP", "index": index}
+            for text, index in (("a", 0), ("c", 2))
+        ]
+        world = World(FakeAnswer(gap), said("b"))
+        assert texts(fold(world.events(THREE, stream=stream))) == ["a", "b", "c"]
+        assert len(world.bodies()) == 2
+
+    @both
+    def test_one_without_an_answer_does_not_cost_the_others(self, stream: bool) -> None:
+        answer = several("x", "", "z")
+        answer._payloads[0]["candidates"][1]["finishReason"] = "MAX_TOKENS"
+        world = World(answer)
+        reply = fold(world.events(THREE, stream=stream))
+        assert texts(reply) == ["x", "", "z"]
+        assert [each.finish.reason for each in (reply, *reply.others)] == ["stop", "length", "stop"]
+        assert len(world.bodies()) == 1
+
+    @both
+    def test_none_with_an_answer_is_asked_again(self, stream: bool) -> None:
+        world = World(several("", "", ""), several("a", "b", "c"))
+        assert texts(fold(world.events(THREE, stream=stream))) == ["a", "b", "c"]
+
+    @both
+    def test_refused_prompt_is_not_asked_again(self, stream: bool) -> None:
+        world = World(FakeAnswer({"promptFeedback": {"blockReason": "SAFETY"}}))
+        reply = fold(world.events(THREE, stream=stream))
+        assert [each.finish.refusal for each in (reply, *reply.others)] == ["Gemini refused the prompt (SAFETY)."] * 3
+        assert len(world.bodies()) == 1
 
     def test_one_wanted_is_one_asked_for(self) -> None:
         world = World(several("a", "b"))
@@ -167,6 +206,57 @@ class TestWhereItGivesOne:
         assert all(reply.startswith("[agproxy demo]") for reply in replies)
 
 
+class TestRequests:
+    """What the calls for the others ask, and what they need not find out again."""
+
+    @staticmethod
+    def others(world: World) -> list[Any]:
+        assert isinstance(world.transport, TwoQueues)
+        return world.transport.others.bodies
+
+    @both
+    def test_have_a_seed_each(self, stream: bool) -> None:
+        world = world_of([one_only(), said()], [said(), said()])
+        world.events(replace(HELLO, sampling=Sampling(choices=3, seed=7)), stream=stream)
+        assert world.bodies()[-1]["generationConfig"] == {"seed": 7}
+        assert sorted(json.loads(body)["generationConfig"]["seed"] for body in self.others(world)) == [8, 9]
+
+    @both
+    def test_are_encoded_once(self, stream: bool) -> None:
+        world = world_of([one_only(), said()], [said(), said()])
+        world.events(THREE, stream=stream)
+        assert {id(body) for body in self.others(world)} == {id(world.transport.bodies[-1])}
+
+    def test_are_encoded_once_where_it_is_known_that_the_model_gives_one(self) -> None:
+        world = world_of([one_only(), *(said() for _ in range(2))], [said() for _ in range(4)])
+        world.events(THREE)
+        call = world.call(THREE)
+        call.check()
+        list(call.events())
+        assert {id(body) for body in self.others(world)[-2:]} == {id(world.transport.bodies[-1])}
+
+    def test_for_what_is_missing_are_encoded_once(self) -> None:
+        world = world_of([several("a")], [said("b"), said("c")])
+        assert sorted(texts(fold(world.events(THREE)))) == ["a", "b", "c"]
+        first, second = self.others(world)
+        assert first is second
+
+    @both
+    @pytest.mark.parametrize("n_first", [True, False])
+    def test_leave_out_what_was_refused_to_the_first(self, n_first: bool, stream: bool) -> None:
+        refusals = [one_only(), refused(400, "Thinking level is not supported for this model.", "INVALID_ARGUMENT")]
+        world = world_of([*(refusals if n_first else refusals[::-1]), said()], [said(), said()])
+        chat = replace(THREE, thinking=Thinking(effort="low"))
+        assert len(fold(world.events(chat, stream=stream)).others) == 2
+        assert len(world.bodies()) == 3
+        assert all("generationConfig" not in json.loads(body) for body in self.others(world))
+
+    def test_are_not_sent_when_the_first_is_refused(self) -> None:
+        world = world_of([one_only(), refused(400, "no")], [])
+        assert world.failure(replace(THREE, thinking=Thinking(effort="low"))).message == "no"
+        assert self.others(world) == []
+
+
 class TestFailure:
     def test_of_another_answer_fails_the_whole(self) -> None:
         world = world_of([one_only(), said()], [said(), refused(400, "no")])
@@ -181,20 +271,43 @@ class TestFailure:
         assert isinstance(last.error, GatewayError)
         assert last.error.message == "no"
 
+    def test_of_another_answer_keeps_back_none_that_is_whole(self) -> None:
+        world = world_of([one_only(), said("a")], [refused(400, "no"), said("b")])
+        *_, text, end, first_end, last = world.events(THREE)
+        assert first_end == OtherChoice(0, Finish("stop", Usage(3, 2)))
+        assert isinstance(text, OtherChoice)
+        assert (text.event, end) == (TextDelta("b"), OtherChoice(text.number, Finish("stop", Usage(3, 2))))
+        assert isinstance(last, Failed)
+
+    @both
+    def test_in_the_middle_of_another_answer_is_tried_again(self, stream: bool) -> None:
+        world = world_of([one_only(), said("a")], [broken(), said("b"), said("c")])
+        call = world.call(THREE, stream=stream)
+        reply = fold(call.events())
+        assert sorted(texts(reply)) == ["a", "b", "c"]
+        assert call.attempts == 4
+
     def test_in_the_middle_of_another_answer_is_told_in_the_stream(self) -> None:
-        broken = FakeAnswer(chunk({"text": "a"}), UpstreamCut("cut"))
-        world = world_of([one_only(), said()], [broken, said()])
+        world = world_of([one_only(), said()], [broken() for _ in range(6)])
         events = world.events(THREE)
         assert isinstance(events[-1], Failed)
         assert not any(isinstance(event, Finish) for event in events)
+        assert [event.number for event in events if isinstance(event, OtherChoice)] == [0]
+
+    def test_in_the_middle_of_another_answer_is_noticed_after_a_silence_as_short_as_ever(self) -> None:
+        answer = FakeAnswer(chunk({"text": "a"}), chunk({"text": "b"}), chunk({"text": "c"}, reason="STOP"))
+        world = world_of([one_only(), said()], [answer])
+        fold(world.events(replace(HELLO, sampling=Sampling(choices=2))))
+        silence_s = world.config.upstream.silence_timeout_s
+        assert answer.timeouts[0] == silence_s
+        assert answer.timeouts.count(silence_s) == 2  # at its first word, and at its end
 
     def test_of_the_first_answer_stops_the_others(self) -> None:
         world = world_of([one_only(), refused(400, "no")], [Unfinished(), Unfinished()])
         assert world.failure(THREE).message == "no"
 
     def test_of_the_first_answer_in_its_middle_stops_the_others(self) -> None:
-        broken = FakeAnswer(chunk({"text": "a"}), UpstreamCut("cut"))
-        world = world_of([one_only(), broken], [Unfinished(), Unfinished()])
+        world = world_of([one_only(), broken()], [Unfinished(), Unfinished()])
         assert isinstance(world.events(THREE)[-1], Failed)
 
 

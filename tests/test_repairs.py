@@ -21,7 +21,10 @@ REFUSALS = {
     "penalties": ("Penalty is not enabled for this model", True),
     "logprobs": ("Logprobs is not enabled for models/m", True),
     "n": ("Multiple candidates is not enabled for this model", True),
-    "sampling": ("temperature is deprecated and not supported for this model.", True),
+    "sampling": ("`temperature`, `top_p`, and `top_k` are deprecated.", True),
+    "temperature": ("temperature is not supported for this model", True),
+    "top_p": ("topP is not supported for this model", True),
+    "top_k": ("top_k is not supported for this model", True),
     "system": ("Developer instruction is not enabled for models/m", True),
     "web_search": ("Search as tool is not enabled for this model", True),
     "thinking": ("Thinking level is not supported for this model.", False),
@@ -53,6 +56,16 @@ def repairs_of(store: MemoryStore, chat: ChatRequest = HELLO, model: str = "m") 
     return Repairs(chat, model=model, store=store)
 
 
+ALL = frozenset(REFUSALS)
+
+
+def answered(store: MemoryStore, refusal: UpstreamRefusal, chat: ChatRequest = HELLO) -> None:
+    """A request that was refused once, mended, and then answered."""
+    repairs = repairs_of(store, chat)
+    repairs.mend(refusal, gemini, used=ALL)
+    repairs.proved()
+
+
 def fault(keyword: str, index: int = 0) -> UpstreamRefusal:
     return UpstreamRefusal(f"Unknown name \"{keyword}\" at 'tools[0].function_declarations[{index}].x'", status=400)
 
@@ -71,17 +84,19 @@ class TestSettings:
     def test_that_was_sent_and_refused_is_left_out(self, store: MemoryStore, setting: str) -> None:
         repairs = repairs_of(store)
         assert repairs.can_mend(refusal_of(setting), gemini, used=frozenset({setting}))
-        repairs.mend(refusal_of(setting), gemini)
+        repairs.mend(refusal_of(setting), gemini, used=ALL)
         assert (repairs.count, repairs.without) == (1, frozenset({setting}))
 
     @pytest.mark.parametrize("setting", REFUSALS)
     def test_that_was_not_sent_cannot_be_left_out(self, store: MemoryStore, setting: str) -> None:
-        others = frozenset(REFUSALS) - {setting}
+        others = (
+            frozenset(REFUSALS) - {setting} - ({"temperature", "top_p", "top_k"} if setting == "sampling" else set())
+        )
         assert not repairs_of(store).can_mend(refusal_of(setting), gemini, used=others)
 
     @pytest.mark.parametrize("setting", [name for name, (_, of_the_model) in REFUSALS.items() if of_the_model])
     def test_of_the_model_are_remembered_for_a_day(self, store: MemoryStore, clock: Clock, setting: str) -> None:
-        repairs_of(store).mend(refusal_of(setting), gemini)
+        answered(store, refusal_of(setting))
         clock.now += DAY_S - 1
         assert repairs_of(store).without == {setting}
         clock.now += 2
@@ -89,22 +104,46 @@ class TestSettings:
 
     @pytest.mark.parametrize("setting", [name for name, (_, of_the_model) in REFUSALS.items() if not of_the_model])
     def test_that_depend_on_the_request_are_not_remembered(self, store: MemoryStore, setting: str) -> None:
-        repairs_of(store).mend(refusal_of(setting), gemini)
+        answered(store, refusal_of(setting))
         assert repairs_of(store).without == NOTHING
 
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "top_k values above 64 are not supported",
+            "Logprobs is not supported for streaming",
+            "Google search is not available in your country",
+            "System instruction is not supported with cached content",
+        ],
+    )
+    def test_refusals_of_this_request_are_not_remembered(self, store: MemoryStore, words: str) -> None:
+        refusal = UpstreamRefusal(words, status=400)
+        if repairs_of(store).can_mend(refusal, gemini, used=ALL):
+            answered(store, refusal)
+        assert repairs_of(store).without == NOTHING
+
+    def test_are_remembered_only_once_the_mended_request_was_answered(self, store: MemoryStore) -> None:
+        repairs = repairs_of(store, TestSchemas.CHAT)
+        repairs.mend(PENALTY, gemini, used=ALL)
+        repairs.mend(fault("format"), gemini, used=ALL)
+        assert (repairs_of(store).without, repairs_of(store, TestSchemas.CHAT).dropped) == (NOTHING, {})
+        repairs.proved()
+        assert repairs_of(store).without == {"penalties"}
+        assert repairs_of(store, TestSchemas.CHAT).dropped == {"look": {"format"}}
+
     def test_of_other_models_are_not_touched(self, store: MemoryStore) -> None:
-        repairs_of(store).mend(PENALTY, gemini)
+        answered(store, PENALTY)
         assert repairs_of(store, model="other").without == NOTHING
 
     def test_are_remembered_together(self, store: MemoryStore) -> None:
-        repairs_of(store).mend(PENALTY, gemini)
-        repairs_of(store).mend(LOGPROBS, gemini)
+        answered(store, PENALTY)
+        answered(store, LOGPROBS)
         assert repairs_of(store).without == {"penalties", "logprobs"}
 
     def test_memory_does_not_grow_older_by_what_is_not_remembered(self, store: MemoryStore, clock: Clock) -> None:
-        repairs_of(store).mend(PENALTY, gemini)
+        answered(store, PENALTY)
         clock.now += DAY_S - 1
-        repairs_of(store).mend(refusal_of("thinking"), gemini)
+        answered(store, refusal_of("thinking"))
         clock.now += 2
         assert repairs_of(store).without == NOTHING
 
@@ -113,12 +152,12 @@ class TestSignatures:
     def test_are_given_up_once(self, store: MemoryStore) -> None:
         repairs = repairs_of(store)
         assert repairs.can_mend(SIGNATURE, gemini, used=NOTHING)
-        repairs.mend(SIGNATURE, gemini)
+        repairs.mend(SIGNATURE, gemini, used=ALL)
         assert not repairs.keep_signatures
         assert not repairs.can_mend(SIGNATURE, gemini, used=NOTHING)
 
     def test_are_tried_again_by_the_next_request(self, store: MemoryStore) -> None:
-        repairs_of(store).mend(SIGNATURE, gemini)
+        answered(store, SIGNATURE)
         assert repairs_of(store).keep_signatures
 
 
@@ -127,19 +166,19 @@ class TestSchemas:
 
     def test_keyword_is_dropped_of_the_tool_that_is_named(self, store: MemoryStore) -> None:
         repairs = repairs_of(store, self.CHAT)
-        repairs.mend(fault("format", 1), gemini)
+        repairs.mend(fault("format", 1), gemini, used=ALL)
         assert repairs.dropped == {"other": {"format"}}
         assert repairs.ignored == ("other.parameters.format",)
 
     def test_keyword_is_dropped_once(self, store: MemoryStore) -> None:
         repairs = repairs_of(store, self.CHAT)
         assert repairs.can_mend(fault("format"), gemini, used=NOTHING)
-        repairs.mend(fault("format"), gemini)
+        repairs.mend(fault("format"), gemini, used=ALL)
         assert not repairs.can_mend(fault("format"), gemini, used=NOTHING)
         assert repairs.can_mend(fault("format", 1), gemini, used=NOTHING)
 
     def test_keyword_is_remembered_of_the_tool(self, store: MemoryStore) -> None:
-        repairs_of(store, self.CHAT).mend(fault("format"), gemini)
+        answered(store, fault("format"), self.CHAT)
         assert repairs_of(store, replace(HELLO, tools=(LOOK,)), model="other").dropped == {"look": {"format"}}
         changed = Tool("look", "d", {"type": "object"})
         assert repairs_of(store, replace(HELLO, tools=(changed,))).dropped == {}
@@ -155,6 +194,6 @@ def test_one_request_is_mended_six_times_at_most(store: MemoryStore) -> None:
     repairs = repairs_of(store, TestSchemas.CHAT)
     for number in range(6):
         assert repairs.can_mend(fault(f"keyword{number}"), gemini, used=NOTHING)
-        repairs.mend(fault(f"keyword{number}"), gemini)
+        repairs.mend(fault(f"keyword{number}"), gemini, used=ALL)
     for error in (fault("one_more"), SIGNATURE, PENALTY):
         assert not repairs.can_mend(error, gemini, used=frozenset({"penalties"}))

@@ -193,6 +193,10 @@ class TestCredentialFault:
         [
             (400, "Please ensure that function call turn comes immediately after a user turn."),
             (400, "User location is not supported for the API use."),
+            # What a client sent, in the words that refuse it.
+            (400, "Invalid value at 'safety_settings[0].category' (type.googleapis.com/H), \"API key not valid\""),
+            (400, "Invalid or unsupported file uri: https://example.com/api_key_invalid.png"),
+            (403, "Permission denied on resource 'billing API key suspended'."),
             (403, "You do not have permission to access the File abc or it may not exist."),
             (403, "CachedContent not found (or permission denied)"),
             (403, "The caller does not have permission"),

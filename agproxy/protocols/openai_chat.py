@@ -97,7 +97,7 @@ def encode_stream(events: Iterable[Event], meta: ReplyMeta) -> Iterator[bytes]:
             yield choices[begun].begin()
         if chunks := choices[number].encode(event):
             yield chunks
-        if isinstance(event, Finish) and number == 0:
+        if isinstance(each, Finish):
             if meta.include_usage:
                 usage = encode_json(_usage(event.usage))
                 yield b"data: " + head[:-1] + b',"choices":[],"usage":' + usage + b"}\n\n"

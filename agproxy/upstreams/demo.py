@@ -14,6 +14,7 @@ from agproxy.upstreams.gemini import (
     decode_stream,
     encode_request,
     is_about_signature,
+    is_of_the_model,
     refused_setting,
     schema_fault,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "decode_stream",
     "decode_error",
     "is_about_signature",
+    "is_of_the_model",
     "refused_setting",
     "schema_fault",
 ]

@@ -8,7 +8,13 @@ from typing import Any
 from urllib.parse import quote
 
 from agproxy.errors import UpstreamCut
-from agproxy.upstreams.gemini_errors import decode_error, is_about_signature, refused_setting, schema_fault
+from agproxy.upstreams.gemini_errors import (
+    decode_error,
+    is_about_signature,
+    is_of_the_model,
+    refused_setting,
+    schema_fault,
+)
 from agproxy.upstreams.gemini_reply import decode_stream
 from agproxy.upstreams.gemini_request import EncodedRequest, encode_request
 
@@ -18,6 +24,7 @@ __all__ = [
     "decode_stream",
     "decode_error",
     "is_about_signature",
+    "is_of_the_model",
     "refused_setting",
     "schema_fault",
     "endpoint",

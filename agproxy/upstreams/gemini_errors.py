@@ -5,7 +5,7 @@ Wire: https://google.aip.dev/193 and google/rpc/error_details.proto; quota detai
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from agproxy.errors import BadRequest, UpstreamRefusal, redact
 from agproxy.jsonwire import decode_json
 
 _MAX_DELAY_S = 48 * 3600.0  # no quota of Google's lasts longer than a day
+_MAX_MESSAGE = 2000  # characters; Google quotes what it refuses, however long that is
 
 # protobuf's "34.07s", and Go's "900ms" and "19h34m29.8s", in which the words of daily quotas come.
 _DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:([0-9.]{1,30})\s*(ms|s)\b)?", re.IGNORECASE)
@@ -43,12 +44,15 @@ def refusal(status: int, value: object) -> UpstreamRefusal:
     if not isinstance(holder, dict):
         words = f"the model service answered HTTP {status} without saying why"
         if isinstance(holder, str) and holder:  # no error of Google's, but perhaps of a proxy in between
-            words = redact(holder)
+            words = redact(holder[:_MAX_MESSAGE])
         return UpstreamRefusal(words, status=status if status >= 400 else 502)
     code = holder.get("code")
     if status < 400:
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
-    message = redact(str(holder.get("message") or f"HTTP {status}"))
+    message = str(holder.get("message") or f"HTTP {status}")
+    if len(message) > _MAX_MESSAGE:
+        message = message[:_MAX_MESSAGE] + "..."
+    message = redact(message)
     details = _objects(holder.get("details"))
     reason = holder.get("status")
     return UpstreamRefusal(
@@ -111,7 +115,7 @@ _SIGNATURE = re.compile(r"thought[\s_`'\"]*signature|`?signature`?\s+is not vali
 _DECLARATION = re.compile(r"function_?declarations\[(\d+)\]", re.IGNORECASE)
 _UNKNOWN_NAME = re.compile(r"unknown name \\?\"([^\"\\]+)\\?\"", re.IGNORECASE)
 _KEYWORD = re.compile(
-    r"function_?declarations\[\d+\]\S*[.\s'\"`]"  # the last one of the path: "items.format" is about "format"
+    r"function_?declarations\[\d+\]\S{0,300}[.\s'\"`]"  # the last one of the path: "items.format" is about "format"
     r"(\$ref|\$defs|additionalProperties|anyOf|default|description|enum|format|items|maximum|maxItems|minimum|minItems"
     r"|oneOf|pattern|prefixItems|propertyOrdering|title)(?![A-Za-z])"
 )
@@ -137,32 +141,47 @@ def schema_fault(error: UpstreamRefusal) -> tuple[int, str] | None:
 # Settings that some models have and others refuse, by the names of ``gemini_settings``, in the words of the service:
 # google-gemini/cookbook#1290 (penalties), langchain-ai/langchain-google#1266 (logprobs), googleapis/js-genai#1609 (n),
 # RooCodeInc/Roo-Code#10700 and fishjar/kiss-translator#1051 (thinking), googleapis/python-genai#867 (JSON mode).
+_REFUSED = r" (?:is|are) (?:not (?:enabled|supported|available)|no longer supported|unsupported|deprecated)"
+_LISTED = r"(?:[`,]|\b(?:and|or)\b|\s|top_?[pk]){0,20}?"  # "`temperature`, `top_p`, and `top_k` are deprecated"
 _SETTINGS = (
-    ("penalties", r"penalty is not (enabled|supported)"),
-    ("logprobs", r"logprobs? (is|are) not (enabled|supported)"),
-    ("n", r"multiple candidates? (is|are) not (enabled|supported)|candidate_?count"),
+    ("penalties", rf"\b(?:presence |frequency )?penalty{_REFUSED}"),
+    ("logprobs", rf"\blogprobs?{_REFUSED}"),
+    ("n", rf"\bmultiple candidates?{_REFUSED}|\bcandidate_?count must be in the range \[1, 1\]"),
     (
         "thinking",
         r"thinking[ _]?(level|budget|config)|thinking is not|include_?thoughts|thinking mode|budget -?\d+ is invalid",
     ),
     ("json_mode", r"json mode is not|response mime type|response_?mime_?type"),
     ("json_schema", r"response_?(json_?)?schema|schema.{0,40}too (many|complex|deep)|nesting depth"),
-    ("system", r"(developer|system) instructions? (is|are) not (enabled|supported)"),
-    (
-        "web_search",
-        r"(google_?search|search grounding|search as tool|grounding)[^.]{0,40}not (enabled|supported|available)",
-    ),
-    (
-        "sampling",
-        r"\b(temperature|top_?[pk])\b[^.]{0,60}(deprecated|not supported|unsupported|unknown|no longer|not allowed)"
-        r"|unknown name \"(temperature|top_?[pk])\"",
-    ),
+    ("system", rf"\b(developer|system) instructions?{_REFUSED}"),
+    ("web_search", rf"\b(google_?search|google search|search grounding|search as (a )?tool)( tool)?{_REFUSED}"),
+    # Announced for all three at once: https://ai.google.dev/gemini-api/docs/latest-model#sampling-parameter-deprecation
+    ("sampling", rf"\b(?:temperature|top_?[pk]){_LISTED} (?:is|are) deprecated"),
+    ("temperature", rf"\btemperature{_LISTED}{_REFUSED}|unknown name \\?\"temperature\\?\" at 'generation_?config'"),
+    ("top_p", rf"\btop_?p{_LISTED}{_REFUSED}|unknown name \\?\"top_?p\\?\" at 'generation_?config'"),
+    ("top_k", rf"\btop_?k{_LISTED}{_REFUSED}|unknown name \\?\"top_?k\\?\" at 'generation_?config'"),
 )
+SETTINGS = tuple(name for name, _ in _SETTINGS)
 _REFUSED_SETTINGS = tuple((name, re.compile(words, re.IGNORECASE)) for name, words in _SETTINGS)
+_UNKNOWN_SETTING = re.compile(r"unknown name \\?\"\w{1,40}\\?\" at '\w{1,40}'", re.IGNORECASE)
+# A value that the client sent, quoted: it may say anything.
+_QUOTED = re.compile(r"\\?\"[^\"]*\"")
+_LASTING = re.compile(
+    r"\b(?:for|by|with) (?:this|the current) model\b|\b(?:for|by) models/|\bdeprecated\b", re.IGNORECASE
+)
 
 
-def refused_setting(error: UpstreamRefusal) -> str | None:
-    """Which setting a 400 refuses, by its name in ``gemini_settings``, or None."""
-    if error.status != 400 or _DECLARATION.search(error.message):
+def refused_setting(error: UpstreamRefusal, used: Container[str] = frozenset(SETTINGS)) -> str | None:
+    """Which setting a 400 refuses, by its name in ``gemini_settings``, or None.
+
+    :param used: those that the request held.
+    """
+    if error.status != 400 or _DECLARATION.search(error.message) or error.message.startswith("Invalid value at"):
         return None
-    return next((name for name, words in _REFUSED_SETTINGS if words.search(error.message)), None)
+    words = error.message if _UNKNOWN_SETTING.search(error.message) else _QUOTED.sub('""', error.message)
+    return next((name for name, expression in _REFUSED_SETTINGS if name in used and expression.search(words)), None)
+
+
+def is_of_the_model(error: UpstreamRefusal) -> bool:
+    """Whether the refusal is about the model as such, so that its next requests will meet it too."""
+    return _LASTING.search(_QUOTED.sub('""', error.message)) is not None

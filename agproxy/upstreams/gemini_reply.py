@@ -66,7 +66,7 @@ def decode_stream(
     :param choices: how many answers were asked for; there may be fewer.
     :param on_finished: called once each ``finishReason`` has come, after which only a last count of tokens may follow.
     :raises UpstreamCut: when the answer ends before its ``finishReason``, or holds what is no JSON.
-    :raises UnusableAnswer: at the end, when there is nothing in it.
+    :raises UnusableAnswer: at the end, when there is nothing in it; of several answers, in none of them.
     :raises UpstreamRefusal: when an error object stands in its place.
     """
     answer = _Answer(original_names, new_id, choices)
@@ -118,8 +118,8 @@ class _Answer:
             self._usage = _usage(counts)
         self._blocked = _text(chunk.get("promptFeedback") or {}, "blockReason") or self._blocked
         for position, candidate in enumerate(chunk.get("candidates") or ()):
-            index = candidate.get("index", position)
-            if not index:
+            index = _index(candidate, position)
+            if index == 0:
                 yield from self._first.events(candidate)
                 continue
             if not 0 < index < self._choices:
@@ -136,10 +136,15 @@ class _Answer:
         """
         if self._blocked:
             refusal = f"Gemini refused the prompt ({self._blocked})."
+            for number in range(1, self._choices):  # the same prompt would be refused to each of them
+                yield OtherChoice(number, Finish("content_filter", Usage(), refusal))
             yield Finish("content_filter", self._usage, refusal, note=f"prompt: {self._blocked}")
             return
         if not self._ended:
             raise UpstreamCut("Gemini's answer ended before it was finished")
+        fault = self._first.fault()
+        if fault is not None and all(other.fault() for other in self._others.values()):
+            raise fault
         for number, other in sorted(self._others.items()):
             for event in other.finish(Usage()):
                 yield OtherChoice(number, event)
@@ -193,15 +198,23 @@ class _Candidate:
         start = ToolCallStart(index, call_id, self._original_names.get(name, name), _metadata(part))
         return start, ToolCallDelta(index, json.dumps(arguments, ensure_ascii=False, separators=(",", ":")))
 
-    def finish(self, usage: Usage) -> Iterator[Event]:
-        """The citations, and the end.
+    def fault(self) -> UnusableAnswer | None:
+        """Why it is no answer; known once its ``finishReason`` has come."""
+        return _fault(self.reason, self._words, empty=not self._said and not self._calls)
 
-        :raises UnusableAnswer: when there is nothing in it.
-        """
-        end = _finish(self.reason, self._message, usage, said=self._said, calls=self._calls)
+    def finish(self, usage: Usage) -> Iterator[Event]:
+        """The citations, and the end; also where it is no answer, beside others that are."""
+        fault = self.fault()
+        if fault is not None:
+            yield Finish("length" if self.reason in _CUT_SHORT else "stop", usage, note=fault.message)
+            return
         if self._grounding:
             yield from citations(self._grounding, self._texts)
-        yield end
+        yield _finish(self.reason, self._words, usage, said=self._said, calls=self._calls)
+
+    @property
+    def _words(self) -> str:
+        return f"{self.reason}: {self._message}" if self._message else self.reason
 
 
 def _response(payload: bytes) -> dict[str, Any]:
@@ -271,23 +284,38 @@ def _metadata(part: Mapping[str, Any]) -> Metadata | None:
     return {"google": {"thought_signature": signature}} if signature else None
 
 
-def _finish(reason: str, message: str, usage: Usage, *, said: bool, calls: int) -> Finish:
-    words = f"{reason}: {message}" if message else reason
+def _index(candidate: Mapping[str, Any], position: int) -> int:
+    """Which answer a candidate is of; without a number, the one of its place."""
+    index = candidate.get("index")
+    if index is None:
+        return position
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    if not isinstance(index, int):
+        raise TypeError("index is no whole number")
+    return index
+
+
+def _fault(reason: str, words: str, *, empty: bool) -> UnusableAnswer | None:
     if reason in _BROKEN:
-        raise UnusableAnswer(f"Gemini's answer holds a call that cannot be used ({words})", finish_reason=reason)
+        return UnusableAnswer(f"Gemini's answer holds a call that cannot be used ({words})", finish_reason=reason)
+    if not empty or reason in _BLOCKED:
+        return None
+    if reason == "MAX_TOKENS":
+        return UnusableAnswer(
+            "the token limit was used up by thinking before any text was written; raise max_tokens"
+            " (max_completion_tokens), or ask for less reasoning",
+            finish_reason=reason,
+        )
+    return UnusableAnswer(f"Gemini's answer is empty ({words})", finish_reason=reason)
+
+
+def _finish(reason: str, words: str, usage: Usage, *, said: bool, calls: int) -> Finish:
     if reason in _BLOCKED:
         refusal = None if said or calls else f"Gemini withheld the answer ({words})."
         return Finish("content_filter", usage, refusal, note=words)
-    if not said and not calls:
-        if reason == "MAX_TOKENS":
-            raise UnusableAnswer(
-                "the token limit was used up by thinking before any text was written; raise max_tokens"
-                " (max_completion_tokens), or ask for less reasoning",
-                finish_reason=reason,
-            )
-        raise UnusableAnswer(f"Gemini's answer is empty ({words})", finish_reason=reason)
     finish: FinishReason = "length" if reason in _CUT_SHORT else "tool_calls" if calls else "stop"
-    return Finish(finish, usage, note="" if reason in ("STOP", "MAX_TOKENS") and not message else words)
+    return Finish(finish, usage, note="" if words in ("STOP", "MAX_TOKENS") else words)
 
 
 def _usage(counts: Mapping[str, Any]) -> Usage:

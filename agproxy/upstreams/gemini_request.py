@@ -107,11 +107,11 @@ def encode_request(
         body["tools"] = [{"functionDeclarations": [_declaration(tool, names, dropped or {}) for tool in chat.tools]}]
         if config := _calling_config(chat.tool_choice, names):
             body["toolConfig"] = {"functionCallingConfig": config}
-    if chat.web_search is not None:
+    if chat.web_search:
         # Beside functions a search leaves parts that must come back with the history, which no client of another
         # protocol keeps: https://ai.google.dev/gemini-api/docs/tool-combination
         if chat.tools or "web_search" in without:
-            settings.ignored.append(chat.web_search)
+            settings.ignored += chat.web_search
         else:
             body["tools"] = [{"googleSearch": {}}]
             settings.used.add("web_search")

@@ -4,9 +4,10 @@ Wire: ``GenerationConfig`` and ``SafetySetting`` of google/ai/generativelanguage
 https://ai.google.dev/gemini-api/docs/structured-output and .../safety-settings.
 
 Not every model takes every setting, and which do changes from model to model. What one has refused, in the words that
-``gemini_errors.refused_setting`` knows, comes back here in ``without``, by these names:
+``gemini_errors.refused_setting`` knows, comes back here in ``without``, by these names (``sampling`` is the three that
+follow it):
 
-``penalties logprobs n sampling thinking json_mode json_schema system web_search``
+``penalties logprobs n sampling temperature top_p top_k thinking json_mode json_schema system web_search``
 """
 
 from collections.abc import Mapping
@@ -24,11 +25,11 @@ _JSON_BESIDE_CALLS = "Whenever you answer instead of calling a function, answer 
 _NO_WORDS = "no Markdown, no code fence, no words around it."
 _SCHEMA = " It must be valid against this JSON Schema: "
 _JSON_OBJECT = " It must be an object."
+# Keywords of a schema that the model can read but need not follow, and those that ask for nothing.
+_WORDS = frozenset({"title", "description"})
+_NO_DEMANDS = _WORDS | {"$schema", "$id", "$comment", "$defs", "definitions"}
 _ONE_CALL = "Call at most one function at a time, and wait for its result before you call another."
 
-# "temperature, top_p, and top_k are deprecated and ignored. In future model generations, supplying these parameters
-# returns an HTTP 400 error": https://ai.google.dev/gemini-api/docs/latest-model, since 3.6 Flash and 3.5 Flash-Lite.
-_SAMPLING = ("temperature", "top_p", "top_k")
 # Refused with "HARM_CATEGORY_CIVIC_INTEGRITY threshold cannot be 5" (one-hub issue 482); BLOCK_NONE blocks no more.
 _THRESHOLDS = {("HARM_CATEGORY_CIVIC_INTEGRITY", "OFF"): "BLOCK_NONE"}
 
@@ -102,16 +103,14 @@ def _sampling(chat: ChatRequest, model: str, without: frozenset[str], settings: 
         "frequencyPenalty": sampling.frequency_penalty,
     }
     kept = {name: value for name, value in config.items() if value is not None}
-    if kept.keys() & {"temperature", "topP", "topK"}:
-        asked = [name for name in _SAMPLING if getattr(sampling, name) is not None]
-        if "sampling" in without:
-            for name in ("temperature", "topP", "topK"):
-                kept.pop(name, None)
-            settings.ignored += asked
-        else:
-            settings.used.add("sampling")
+    for name, wire in (("temperature", "temperature"), ("top_p", "topP"), ("top_k", "topK")):
+        if wire in kept and ("sampling" in without or name in without):
+            del kept[wire]
+            settings.ignored.append(name)
+        elif wire in kept:
+            settings.used |= {"sampling", name}
             if _ignores_sampling(model):
-                settings.ignored += asked
+                settings.ignored.append(name)
     for name, wire in (("presence_penalty", "presencePenalty"), ("frequency_penalty", "frequencyPenalty")):
         if wire in kept and "penalties" in without:
             del kept[wire]
@@ -133,6 +132,11 @@ def _sampling(chat: ChatRequest, model: str, without: frozenset[str], settings: 
 
 
 def _ignores_sampling(model: str) -> bool:
+    """Whether the model ignores ``temperature``, ``top_p`` and ``top_k``.
+
+    They "are deprecated and ignored. In future model generations, supplying these parameters returns an HTTP 400
+    error": https://ai.google.dev/gemini-api/docs/latest-model, since 3.6 Flash and 3.5 Flash-Lite.
+    """
     known = generation(model)
     if known is None or known == LATEST:
         return False
@@ -164,7 +168,10 @@ def _json_format(
     if "json_schema" in without:
         settings.instructions.append(_JSON_ONLY + _SCHEMA + encode_json(schema).decode())
         settings.ignored.append("response_format.json_schema")
-    elif cleaned := clean(schema):
+        return config
+    if cleaned := clean(schema):
         config["responseJsonSchema"] = cleaned
         settings.used.add("json_schema")
+    if cleaned.keys() <= _WORDS and isinstance(schema, dict) and not schema.keys() <= _NO_DEMANDS:
+        settings.ignored.append("response_format.json_schema.schema")
     return config

@@ -363,3 +363,12 @@ def _signed_once(events: list[Event]) -> list[Event]:
                 inner.provider_metadata = None
             signed.add(number)
     return events
+
+
+def test_first_choice_that_is_whole_does_not_hide_that_another_failed() -> None:
+    failed = Failed(UpstreamCut("the other one broke off"))
+    stream = b"".join(encode_stream([TextDelta("a"), OtherChoice(0, Finish("stop")), failed], META))
+    *_, finish, error = [json.loads(data) for data in sse.decode([stream])]
+    assert (finish["choices"][0]["index"], finish["choices"][0]["finish_reason"]) == (0, "stop")
+    assert error["error"]["message"] == "the other one broke off"
+    assert b"[DONE]" not in stream

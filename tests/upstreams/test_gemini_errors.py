@@ -3,6 +3,7 @@
 import json
 from email.utils import formatdate
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -274,10 +275,12 @@ REFUSED_SETTINGS: tuple[tuple[str, str], ...] = (
     ("web_search", "Search Grounding is not supported."),
     ("web_search", "google_search is not supported for this model."),
     ("sampling", "temperature is deprecated and not supported for this model."),
-    ("sampling", "top_k is no longer supported."),
-    ("sampling", "topP is not supported for this model."),
+    ("sampling", "`temperature`, `top_p`, and `top_k` are deprecated."),
+    ("temperature", "temperature is not supported for this model."),
+    ("top_k", "top_k is no longer supported."),
+    ("top_p", "topP is not supported for this model."),
     (
-        "sampling",
+        "temperature",
         "Invalid JSON payload received. Unknown name \"temperature\" at 'generation_config': Cannot find field.",
     ),
 )
@@ -304,6 +307,30 @@ OTHER_REFUSALS = (
 @pytest.mark.parametrize(("setting", "words"), REFUSED_SETTINGS)
 def test_refused_setting(setting: str, words: str) -> None:
     assert refused_setting(UpstreamRefusal(words, status=400)) == setting
+
+
+# What a client sent comes back in quotes, and may say anything.
+ECHOES = (
+    "Invalid value at 'safety_settings[0].category' (type.googleapis.com/Harm), \"temperature is deprecated\"",
+    'Request contains "penalty is not supported for this model", which is no category.',
+    "Function name candidate_count is duplicated",
+    "Unknown name \"temperature\" at 'contents[0]': Cannot find field.",
+    'Unknown name "logprobs is not enabled for this model": Cannot find field.',
+)
+
+
+@pytest.mark.parametrize("words", ECHOES)
+def test_words_of_a_client_are_of_no_setting(words: str) -> None:
+    assert refused_setting(UpstreamRefusal(words, status=400)) is None
+
+
+def test_long_message_is_cut_and_costs_little() -> None:
+    body = {"error": {"code": 400, "message": "function_declarations[0]" * 30_000, "status": "INVALID_ARGUMENT"}}
+    error = decode_error(400, {}, json.dumps(body).encode(), now=0)
+    assert len(error.message) < 2100
+    started = process_time()
+    assert (schema_fault(error), refused_setting(error), is_about_signature(error)) == (None, None, False)
+    assert process_time() - started < 0.5
 
 
 @pytest.mark.parametrize("words", OTHER_REFUSALS)

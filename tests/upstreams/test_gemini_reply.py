@@ -1,9 +1,7 @@
 """Gemini's answers as events, however their bytes are cut."""
 
 import json
-from collections.abc import Iterable, Iterator
-from itertools import count
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,9 +22,8 @@ from agproxy.chat import (
     Usage,
 )
 from agproxy.errors import UnusableAnswer, UpstreamCut, UpstreamRefusal, UpstreamTimeout
-from agproxy.upstreams.gemini_reply import decode_stream
+from tests.upstreams.replies import RECORDED, answer, broken_by, decoded, failure, payloads, told
 
-RECORDED = Path(__file__).parents[1] / "data" / "gemini"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 
 
@@ -163,46 +160,9 @@ ANSWERS: dict[str, list[Event | type[Exception]]] = {
 }
 
 
-def decoded(
-    payloads: Iterable[bytes], names: dict[str, str] | None = None, *, choices: int = 1, **options: Any
-) -> Iterator[Event]:
-    numbers = count(1)
-    new_id = lambda: f"new_{next(numbers)}"  # noqa: E731
-    return decode_stream(payloads, original_names=names or {}, new_id=new_id, choices=choices, **options)
-
-
-def told(payloads: Iterable[bytes], *, choices: int = 1) -> list[Event | type[Exception]]:
-    """The events, and the class of the error after them."""
-    events: list[Event | type[Exception]] = []
-    try:
-        for event in decoded(payloads, choices=choices):
-            events.append(event)
-    except (UpstreamCut, UpstreamRefusal, UnusableAnswer) as error:
-        events.append(type(error))
-    return events
-
-
 def choices_of(name: str) -> int:
     """How many answers the request of a recorded answer asked for."""
     return 2 if name.startswith("two_candidates") else 1
-
-
-def payloads(name: str) -> Iterable[bytes]:
-    wire = RECORDED.joinpath(name).read_bytes()
-    return sse.decode([wire]) if name.endswith(".sse") else [wire]
-
-
-def failure(payloads: Iterable[bytes]) -> Any:
-    with pytest.raises((UpstreamCut, UpstreamRefusal, UnusableAnswer)) as caught:
-        list(decoded(payloads))
-    return caught.value
-
-
-def answer(reason: str | None = "STOP", *parts: Any, **candidate: Any) -> bytes:
-    """One chunk in Google's format."""
-    content = {"content": {"role": "model", "parts": list(parts)}} if parts else {}
-    finish = {"finishReason": reason} if reason else {}
-    return json.dumps({"candidates": [{**content, **finish, **candidate}]}).encode()
 
 
 def test_every_recorded_answer_is_tested() -> None:
@@ -345,139 +305,6 @@ def test_chunk_that_says_nothing(chunk: bytes) -> None:
     assert told([chunk, answer("STOP", {"text": "Yes."}), chunk]) == [TextDelta("Yes."), Finish("stop", Usage())]
 
 
-class TestSeveralCandidates:
-    @staticmethod
-    def of(index: int | None, *parts: Any, reason: str | None = None, **more: Any) -> bytes:
-        return answer(reason, *parts, **({} if index is None else {"index": index}), **more)
-
-    def test_that_were_not_asked_for_are_left_out(self) -> None:
-        two = json.loads(answer("STOP", {"text": "Yes."}))
-        two["candidates"].append({"content": {"parts": [{"text": "No."}]}, "finishReason": "STOP", "index": 1})
-        assert told([json.dumps(two).encode()], choices=1) == [TextDelta("Yes."), Finish("stop", Usage())]
-
-    @pytest.mark.parametrize("index", [-1, 2, 99])
-    def test_of_a_number_beyond_those_asked_for_are_left_out(self, index: int) -> None:
-        chunks = [self.of(index, {"text": "No."}), self.of(0, {"text": "Yes."}, reason="STOP")]
-        assert told(chunks, choices=2) == [TextDelta("Yes."), Finish("stop", Usage())]
-
-    def test_without_numbers_count_by_their_place(self) -> None:
-        both = {
-            "candidates": [json.loads(self.of(None, {"text": word}, reason="STOP"))["candidates"][0] for word in "ab"]
-        }
-        assert told([json.dumps(both).encode()], choices=2) == [
-            TextDelta("a"),
-            OtherChoice(1, TextDelta("b")),
-            OtherChoice(1, Finish("stop", Usage())),
-            Finish("stop", Usage()),
-        ]
-
-    def test_may_be_fewer_than_were_asked_for(self) -> None:
-        assert told([self.of(0, {"text": "Yes."}, reason="STOP")], choices=4) == [
-            TextDelta("Yes."),
-            Finish("stop", Usage()),
-        ]
-
-    def test_that_is_cut_is_a_cut_of_the_whole(self) -> None:
-        chunks = [self.of(1, {"text": "Y"}), self.of(0, {"text": "No."}, reason="STOP")]
-        assert told(chunks, choices=2)[-1] is UpstreamCut
-
-    @pytest.mark.parametrize("error", [UpstreamTimeout("silent"), UpstreamCut("cut")], ids=["silence", "cut"])
-    def test_loss_of_those_that_have_not_begun_is_no_end(self, error: Exception) -> None:
-        chunks = broken_by(error, self.of(0, {"text": "Yes."}, reason="STOP"))
-        with pytest.raises(type(error)):
-            list(decoded(chunks, choices=2))
-
-    def test_end_is_told_once_all_have_finished(self) -> None:
-        ends: list[int] = []
-        seen: list[Event] = []
-        chunks = [
-            self.of(0, {"text": "a"}, reason="STOP"),
-            self.of(1, {"text": "b"}),
-            self.of(1, {"text": "c"}, reason="STOP"),
-        ]
-        for event in decoded(chunks, choices=2, on_finished=lambda: ends.append(len(seen))):
-            seen.append(event)
-        assert ends == [3]
-
-    def test_one_without_an_answer_fails_the_whole(self) -> None:
-        chunks = [self.of(0, {"text": "Yes."}, reason="STOP"), self.of(1, reason="STOP")]
-        assert told(chunks, choices=2) == [TextDelta("Yes."), UnusableAnswer]
-
-    def test_one_that_was_withheld_says_so(self) -> None:
-        chunks = [self.of(0, {"text": "Yes."}, reason="STOP"), self.of(1, reason="SAFETY")]
-        assert OtherChoice(1, Finish("content_filter", Usage(), "Gemini withheld the answer (SAFETY).")) in told(
-            chunks, choices=2
-        )
-
-    def test_count_their_calls_and_citations_apart(self) -> None:
-        call = {"functionCall": {"name": "now", "args": {}}}
-        found = {"groundingChunks": [{"web": {"uri": "u"}}]}
-        chunks = [
-            self.of(0, {"text": "ab"}, call, reason="STOP"),
-            self.of(1, {"text": "cde"}, call, reason="STOP", groundingMetadata=found),
-        ]
-        events = told(chunks, choices=2)
-        assert OtherChoice(1, ToolCallStart(0, "new_2", "now")) in events
-        assert OtherChoice(1, Citation("u", "u", 3, 3)) in events
-        assert not any(isinstance(event, Citation) for event in events)
-
-
-class TestLogprobs:
-    @staticmethod
-    def of(result: Any, *parts: Any) -> list[Event | type[Exception]]:
-        return told([answer("STOP", *(parts or ({"text": "a"},)), logprobsResult=result)])
-
-    @pytest.mark.parametrize("result", [None, {}, {"chosenCandidates": []}, {"chosenCandidates": None}])
-    def test_that_are_not_there(self, result: Any) -> None:
-        assert self.of(result) == [TextDelta("a"), Finish("stop", Usage())]
-
-    @pytest.mark.parametrize("top", [[], [{}], [{"candidates": None}], [{"candidates": []}]])
-    def test_without_alternatives(self, top: list[Any]) -> None:
-        chosen = [{"token": "a", "logProbability": -0.5}, {"token": "b", "logProbability": -1}]
-        (text, _) = self.of({"chosenCandidates": chosen, "topCandidates": top})
-        assert text == TextDelta("a", logprobs=(TokenLogprob("a", -0.5), TokenLogprob("b", -1.0)))
-
-    def test_of_a_chunk_of_several_texts_come_once(self) -> None:
-        result = {"chosenCandidates": [{"token": "ab", "logProbability": -0.5}]}
-        first, second, _ = self.of(result, {"text": "a"}, {"text": "b"})
-        assert (first, second) == (TextDelta("a", logprobs=(TokenLogprob("ab", -0.5),)), TextDelta("b"))
-
-    def test_beside_a_call_alone_are_not_lost(self) -> None:
-        result = {"chosenCandidates": [{"token": "{", "logProbability": -0.5}]}
-        events = self.of(result, {"functionCall": {"name": "now", "args": {}}})
-        assert TextDelta("", logprobs=(TokenLogprob("{", -0.5),)) in events
-
-    @pytest.mark.parametrize("result", ["x", [1], {"chosenCandidates": ["x"]}, {"chosenCandidates": [{"token": 5}]}])
-    def test_of_another_form_are_a_cut(self, result: Any) -> None:
-        assert self.of(result) == [UpstreamCut]
-
-
-class TestGrounding:
-    @pytest.mark.parametrize("metadata", [None, {}, "x", [1], {"groundingChunks": "x"}])
-    def test_nonsense_does_no_harm(self, metadata: Any) -> None:
-        assert told([answer("STOP", {"text": "a"}, groundingMetadata=metadata)]) == [
-            TextDelta("a"),
-            Finish("stop", Usage()),
-        ]
-
-    def test_the_last_that_came_counts(self) -> None:
-        chunks = [
-            answer(None, {"text": "ab"}, groundingMetadata={"groundingChunks": [{"web": {"uri": "old"}}]}),
-            answer(None, {"text": "cd"}, groundingMetadata={"groundingChunks": [{"web": {"uri": "new"}}]}),
-            answer("STOP", groundingMetadata={}),
-        ]
-        assert [event for event in told(chunks) if isinstance(event, Citation)] == [Citation("new", "new", 4, 4)]
-
-    def test_thoughts_are_not_counted(self) -> None:
-        parts = ({"text": "Hmmm.", "thought": True}, {"text": "It is 5."})
-        segment = {"partIndex": 1, "startIndex": 6, "endIndex": 7, "text": "5"}
-        metadata = {
-            "groundingChunks": [{"web": {"uri": "u"}}],
-            "groundingSupports": [{"segment": segment, "groundingChunkIndices": [0]}],
-        }
-        assert Citation("u", "u", 6, 7) in told([answer("STOP", *parts, groundingMetadata=metadata)])
-
-
 @pytest.mark.parametrize("wire", [b"", b"\r\n\r\n", b": comment\n\n", b"event: ping\n\n"])
 def test_empty_stream_is_a_cut(wire: bytes) -> None:
     assert told(sse.decode([wire])) == [UpstreamCut]
@@ -512,11 +339,6 @@ def test_answer_that_is_no_json_object_is_a_cut(body: bytes) -> None:
 )
 def test_answer_of_another_form_is_a_cut(chunk: Any) -> None:
     assert told([json.dumps(chunk).encode()]) == [UpstreamCut]
-
-
-def broken_by(error: Exception, *chunks: bytes) -> Iterator[bytes]:
-    yield from chunks
-    raise error
 
 
 def test_connection_lost_before_the_finish() -> None:

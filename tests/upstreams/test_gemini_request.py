@@ -200,21 +200,21 @@ class TestFiles:
 
 class TestWebSearch:
     def test_is_googles(self) -> None:
-        request = encode_request(ChatRequest("m", HELLO, web_search="web_search_options"), model="gemini-2.5-flash")
+        request = encode_request(ChatRequest("m", HELLO, web_search=("web_search_options",)), model="gemini-2.5-flash")
         assert judged("gemini-2.5-flash", request)["tools"] == [{"googleSearch": {}}]
         assert request.used == {"web_search"}
         assert request.ignored == ()
 
     @pytest.mark.parametrize("model", MODELS)
     def test_beside_functions_is_left_out_and_listed(self, model: str) -> None:
-        chat = ChatRequest("m", HELLO, tools=(Tool("look", "d"),), web_search="web_search_options")
+        chat = ChatRequest("m", HELLO, tools=(Tool("look", "d"),), web_search=("web_search_options", "tools[1]"))
         request = encode_request(chat, model=model)
         (tool,) = judged(model, request)["tools"]
         assert tool.keys() == {"functionDeclarations"}
-        assert request.ignored == ("web_search_options",)
+        assert request.ignored == ("web_search_options", "tools[1]")
 
     def test_that_was_refused_is_left_out_and_listed(self) -> None:
-        chat = ChatRequest("m", HELLO, web_search="tools[0]")
+        chat = ChatRequest("m", HELLO, web_search=("tools[0]",))
         request = encode_request(chat, model="gemma-3-27b-it", without=frozenset({"web_search"}))
         assert "tools" not in judged("gemma-3-27b-it", request)
         assert request.ignored == ("tools[0]",)
@@ -272,7 +272,7 @@ def test_everything_ignored_is_told_once_and_in_order() -> None:
         HELLO,
         tools=(Tool("look", "d"),),
         json_format=JsonFormat(),
-        web_search="web_search_options",
+        web_search=("web_search_options",),
         sampling=Sampling(presence_penalty=1.0),
     )
     request = encode_request(chat, model="gemini-2.5-flash", without=frozenset({"penalties"}))

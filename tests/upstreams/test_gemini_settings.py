@@ -77,13 +77,16 @@ class TestSampling:
             ("logprobs", Sampling(top_logprobs=0), ["logprobs"]),
             ("logprobs", Sampling(top_logprobs=3), ["logprobs"]),
             ("sampling", Sampling(temperature=1.0, top_k=3), ["temperature", "top_k"]),
+            ("temperature", Sampling(temperature=1.0), ["temperature"]),
+            ("top_p", Sampling(top_p=0.5), ["top_p"]),
+            ("top_k", Sampling(top_k=3), ["top_k"]),
             ("n", Sampling(choices=3), []),  # which is honoured by several calls
         ],
     )
     def test_what_was_refused_is_left_out_and_listed(
         self, setting: str, sampling: Sampling, ignored: list[str]
     ) -> None:
-        assert settings_of(sampling=sampling).used == {setting}
+        assert setting in settings_of(sampling=sampling).used
         left = settings_of(sampling=sampling, without=(setting,))
         assert (left.body, left.used, left.ignored) == ({}, set(), ignored)
 
@@ -139,6 +142,23 @@ class TestJson:
     def test_schema_of_anything_is_no_schema(self) -> None:
         assert config_of(json_format=JsonFormat({})) == {"responseMimeType": "application/json"}
 
+    @pytest.mark.parametrize(
+        ("schema", "sent"),
+        [
+            ({"$ref": "https://example.com/a.json"}, None),
+            ({"$ref": "https://example.com/a.json", "description": "d"}, {"description": "d"}),
+            ({"not": {"type": "string"}}, None),
+        ],
+    )
+    def test_schema_of_which_nothing_is_left_but_words_is_listed(self, schema: Any, sent: Any) -> None:
+        request = encoded(json_format=JsonFormat(schema))
+        assert json.loads(request.body)["generationConfig"].get("responseJsonSchema") == sent
+        assert request.ignored == ("response_format.json_schema.schema",)
+
+    @pytest.mark.parametrize("schema", [{}, {"$schema": "x"}, {"title": "t", "description": "d"}, SCHEMA])
+    def test_other_schemas_are_not_listed(self, schema: Any) -> None:
+        assert encoded(json_format=JsonFormat(schema)).ignored == ()
+
     def test_refused_schema_is_told_in_words_within_json_mode(self) -> None:
         request = encoded(json_format=JsonFormat(SCHEMA), without=("json_schema",))
         assert json.loads(request.body)["generationConfig"] == {"responseMimeType": "application/json"}
@@ -149,7 +169,7 @@ class TestJson:
         ("model", "fields"),
         [
             (FLASH_25, {"tools": (LOOK,)}),
-            (FLASH_25, {"web_search": "web_search_options"}),
+            (FLASH_25, {"web_search": ("web_search_options",)}),
             ("gemini-2.5-flash-image", {}),
             ("gemini-3.1-flash-image", {}),
             ("gemini-3.1-flash-tts", {}),
@@ -175,7 +195,7 @@ class TestJson:
         assert json.loads(request.body)["tools"][0]["functionDeclarations"][0]["name"] == "look"
 
     @pytest.mark.parametrize("model", [FLASH_3, "gemini-flash-latest", ARGON])
-    @pytest.mark.parametrize("fields", [{"tools": (LOOK,)}, {"web_search": "web_search_options"}])
+    @pytest.mark.parametrize("fields", [{"tools": (LOOK,)}, {"web_search": ("web_search_options",)}])
     def test_family_3_has_it_beside_tools(self, model: str, fields: dict[str, Any]) -> None:
         request = encoded(model, json_format=JsonFormat(SCHEMA), **fields)
         assert "responseJsonSchema" in json.loads(request.body)["generationConfig"]
@@ -239,7 +259,7 @@ EVERYTHING: dict[str, Any] = {
 
 TOOLS: dict[str, dict[str, Any]] = {
     "alone": {},
-    "search": {"web_search": "web_search_options"},
+    "search": {"web_search": ("web_search_options",)},
     "functions": {"tools": (LOOK,)},
 }
 # Gemma has no functions, and there is nothing to do without when a client's tools are what it asks for.
