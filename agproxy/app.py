@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from werkzeug import Response
 
 from agproxy import auth, config, guard, pages, routes
 from agproxy.config import Config
-from agproxy.errors import GatewayError, MethodNotAllowed, ModelNotFound, NotFound, redact
+from agproxy.errors import GatewayError, MethodNotAllowed, ModelNotFound, NotFound
 from agproxy.gateway import Gateway
 from agproxy.jsonwire import encode_json
 from agproxy.protocols import suggested
@@ -31,6 +31,8 @@ _MAX_RETRY_S = 60.0  # SDKs do not wait longer than this, so a retry of theirs w
 _IGNORED_UNSAFE = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 _MAX_IGNORED = 40
 _EXPOSED_HEADERS = "X-Mapped-Model, X-Account-Email, X-Agproxy-Ignored, X-Agproxy-Fixed-Path, X-Request-Id, Retry-After"
+_MAX_PATH = 200
+_PATH_SAFE = "/:@!$&()*+,;[]"  # all of RFC 3986's "pchar" but "=" and the quote, and the brackets of "[redacted]"
 _CLIENT_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "anthropic-version", "x-goog-api-client")
 
 
@@ -66,14 +68,14 @@ class App:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         gateway = self._current_gateway()
-        request = Request(environ, id_=f"req_{_new_id()}", server=gateway.config.server)
+        request = Request(environ, id_=f"req_{_new_id()}", server=gateway.config.server, secrets=gateway.config.secrets)
         request.is_local = guard.is_local(environ)
         try:
             response = _dispatch(gateway, request)
         except GatewayError as error:
             response = _error_response(error, request)
         except Exception:
-            log.exception("request failed id=%s path=%r", request.id, request.path)
+            log.exception("request failed id=%s path=%s", request.id, _logged_path(request.path, request))
             response = _error_response(GatewayError("agproxy failed; its log says why", code="internal_error"), request)
         _add_headers(response, request, gateway.config)
         if response.is_streamed:
@@ -123,9 +125,9 @@ def _dispatch(gateway: Gateway, request: Request) -> Response:
     except MethodNotAllowed as error:
         if request.method != "OPTIONS":
             raise
-        return Response(status=204, headers={"Allow": ", ".join((*error.allow, "OPTIONS"))})
+        return Response(status=204, headers={"Allow": _allow(error)})
     except NotFound:
-        if request.method == "GET" and request.path == "/" and _is_browser(request):
+        if request.method in ("GET", "HEAD") and request.path == "/" and _is_browser(request):
             return _page("agproxy", routes.greeting(request.root_url), 200, request)
         raise
     request.protocol = protocol
@@ -149,11 +151,11 @@ def _route(request: Request, *, fix_paths: bool) -> tuple[routes.Endpoint, dict[
         fixed = routes.fixed(request.method, path) if fix_paths else None
         if fixed is None:
             raise
-    request.fixed_path = _ascii(fixed)[:200]
+    request.fixed_path = _logged_path(fixed, request)
     log.info(
         "path fixed id=%s path=%s to=%s client=%s",
         request.id,
-        redact(_ascii(path))[:200],
+        _logged_path(path, request),
         request.fixed_path,
         guard.client_address(request.environ, request.trusted_proxies),
     )
@@ -174,6 +176,8 @@ def _presented_key(request: Request) -> str | None:
 
 def _error_response(error: GatewayError, request: Request) -> Response:
     request.error = error.code or type(error).__name__
+    if error.param == "model":
+        error.message = request.redacted(error.message)
     is_about_path = isinstance(error, (NotFound, MethodNotAllowed)) and not isinstance(error, ModelNotFound)
     if is_about_path and _is_browser(request):
         title = "agproxy does not have this page" if error.status == 404 else "This is not for browsers"
@@ -186,10 +190,14 @@ def _error_response(error: GatewayError, request: Request) -> Response:
     if error.code == "upstream_credentials" or (error.retry_after_s or 0.0) > _MAX_RETRY_S:
         response.headers["X-Should-Retry"] = "false"
     if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = ", ".join(error.allow)
+        response.headers["Allow"] = _allow(error)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _allow(error: MethodNotAllowed) -> str:
+    return ", ".join((*error.allow, "OPTIONS"))
 
 
 def _is_browser(request: Request) -> bool:
@@ -250,8 +258,8 @@ def _log_access(request: Request, response: Response) -> None:
         "id=%s method=%s path=%s client=%s protocol=%s model=%s account=%s status=%d attempts=%d first_event_ms=%s"
         " total_ms=%.0f%s",
         request.id,
-        request.method,
-        _ascii(request.path)[:200],
+        quote(request.method, safe="", errors="replace")[:20],
+        _logged_path(request.path, request),
         guard.client_address(request.environ, request.trusted_proxies),
         request.protocol.NAME,
         request.mapped_model or "-",
@@ -262,6 +270,13 @@ def _log_access(request: Request, response: Response) -> None:
         (time.monotonic() - request.started) * 1000,
         f" error={request.error}" if request.error else "",
     )
+
+
+def _logged_path(path: str, request: Request) -> str:
+    """A path in plain characters, so that it stays one word of its line, and without keys."""
+    if path in routes.PLAIN_PATHS:
+        return path
+    return quote(request.redacted(path), safe=_PATH_SAFE, errors="replace")[:_MAX_PATH]
 
 
 def _ascii(text: str) -> str:

@@ -138,6 +138,7 @@ class Config:
     :param families: ``[families]`` as (model, the model whose rules hold for it).
     :param files: that file, and those that ``file:PATH`` values were read from.
     :param stamps: the state of each when it was read; None for one that does not exist.
+    :ivar secrets: the keys in it, the longest first.
     """
 
     path: Path | None = None
@@ -151,6 +152,11 @@ class Config:
     log: Log = field(default_factory=Log)
     files: tuple[Path, ...] = field(default=(), repr=False, compare=False)
     stamps: tuple[Stamp | None, ...] = field(default=(), repr=False, compare=False)
+    secrets: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        keys = {self.server.api_key, *(account.api_key for account in self.accounts)} - {""}
+        object.__setattr__(self, "secrets", tuple(sorted(keys, key=lambda key: (-len(key), key))))
 
 
 SECTIONS: dict[str, type] = {

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agproxy.config import Server
-from agproxy.errors import BadRequest, Forbidden, UnsupportedMedia
+from agproxy.errors import BadRequest, Forbidden, UnsupportedMedia, redact
 from agproxy.options import Network
 
 Environ = Mapping[str, Any]
@@ -155,4 +155,5 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _shown(text: str) -> str:
+    text = redact(text)
     return ascii(text if len(text) <= 80 else text[:77] + "...")

@@ -146,8 +146,8 @@ def explain(
     :param dialect: the protocol that the client speaks.
     :param root_url: where agproxy is reached, with a slash at the end.
     """
+    text = f"agproxy does not serve {shown(method, 20)} {_as_sent(path, root_url)}"
     root_url = shown(root_url, 200)
-    text = f"agproxy does not serve {shown(method, 20)} {shown(path)}"
     if miss is None:
         base = _base_sentence(root_url, dialect, client)
         if _is_served(DIALECTS[dialect].endpoint, methods_of):
@@ -173,7 +173,7 @@ def explain_method(
     method: str, path: str, allow: tuple[str, ...], *, client: Client | None, dialect: str, root_url: str
 ) -> str:
     """Why this method is none for a path that is served."""
-    text = f"{shown(path)} takes {' and '.join(allow)}, not {shown(method, 20)}"
+    text = f"{_as_sent(path, root_url)} takes {' and '.join(allow)}, not {shown(method, 20)}"
     if allow == ("POST",) and method in ("GET", "HEAD"):
         text += ". It wants a POST with a JSON body, which the address bar of a browser cannot send"
     return f"{text}. {_base_sentence(shown(root_url, 200), dialect, client, path)}"
@@ -193,6 +193,12 @@ def shown(text: str, length: int = 120) -> str:
 def served_surfaces(methods_of: MethodsOf) -> dict[str, str]:
     """What generates answers here, in words, by dialect."""
     return {name: words for name, words in _SURFACES.items() if _is_served(DIALECTS[name].endpoint, methods_of)}
+
+
+def _as_sent(path: str, root_url: str) -> str:
+    """The path as its client sees it, under the prefix that agproxy is mounted at."""
+    prefix = root_url.split("/", 3)[3].rstrip("/")
+    return shown(f"/{prefix}" if prefix else "", 80) + shown(path)
 
 
 def _is_served(path: str, methods_of: MethodsOf) -> bool:

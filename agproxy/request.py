@@ -9,7 +9,7 @@ from typing import Any
 import werkzeug
 
 from agproxy.config import Server
-from agproxy.errors import BadRequest, PayloadTooLarge, UnsupportedMedia
+from agproxy.errors import BadRequest, PayloadTooLarge, UnsupportedMedia, redact
 from agproxy.gateway import Call
 from agproxy.jsonwire import decode_object
 from agproxy.protocols import openai_chat
@@ -30,9 +30,10 @@ class Request(werkzeug.Request):
     :ivar fixed_path: the path that is served in place of the one sent, or empty.
     """
 
-    def __init__(self, environ: dict[str, Any], *, id_: str, server: Server) -> None:
+    def __init__(self, environ: dict[str, Any], *, id_: str, server: Server, secrets: tuple[str, ...]) -> None:
         super().__init__(environ, populate_request=False)
         self.id = id_
+        self.secrets = secrets
         self.max_body_bytes = server.max_body_bytes
         self.trusted_proxies = server.trusted_proxies
         self.started = time.monotonic()
@@ -45,6 +46,10 @@ class Request(werkzeug.Request):
         self.fixed_path = ""
         self.call: Call | None = None
         self.error = ""
+
+    def redacted(self, text: str) -> str:
+        """``text``, in which a key may stand by mistake, without it."""
+        return redact(text, self.secrets)
 
     def body(self) -> bytes:
         """The whole body, decompressed.

@@ -36,6 +36,9 @@ class Caller(Protocol):
     def query_string(self) -> bytes:
         """The query string as sent."""
 
+    def redacted(self, text: str) -> str:
+        """The text without keys: some clients put theirs into the path."""
+
 
 def _rule(method: str, path: str, handler: Handler, protocol: ModuleType, *, is_health: bool = False) -> Rule:
     return Rule(path, methods=[method], endpoint=(handler, protocol, is_health))
@@ -59,6 +62,8 @@ ROUTES = Map(
     redirect_defaults=False,
 )
 _ADAPTER = ROUTES.bind("localhost")
+# Those that hold nothing of the client's.
+PLAIN_PATHS = frozenset(rule.rule for rule in ROUTES.iter_rules() if not rule.arguments)
 
 
 def match(method: str, path: str, caller: Caller) -> tuple[Endpoint, dict[str, Any]]:
@@ -72,8 +77,10 @@ def match(method: str, path: str, caller: Caller) -> tuple[Endpoint, dict[str, A
             raise WerkzeugNotFound
         endpoint, values = _ADAPTER.match(path, method)
     except WerkzeugNotFound:
+        path = caller.redacted(path)
         raise _not_found(method, path, _near(method, path, caller), caller) from None
     except WerkzeugMethodNotAllowed as error:
+        path = caller.redacted(path)
         miss = _near(method, path, caller)
         if miss is not None and miss.path != path and (miss.is_safe or miss.unserved):
             raise _not_found(method, path, miss, caller) from None  # /v1/models/chat/completions is no model's
@@ -108,7 +115,8 @@ def bases(root_url: str) -> list[tuple[str, str]]:
 
 
 def _near(method: str, path: str, caller: Caller) -> NearMiss | None:
-    return near_misses.find(method, path, query=caller.query_string.decode("latin-1"), methods_of=methods_of)
+    query = caller.redacted(caller.query_string.decode("latin-1"))
+    return near_misses.find(method, path, query=query, methods_of=methods_of)
 
 
 def _not_found(method: str, path: str, miss: NearMiss | None, caller: Caller) -> NotFound:

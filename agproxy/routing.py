@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from agproxy import models
-from agproxy.errors import BadRequest, ModelNotFound
+from agproxy.errors import BadRequest, ModelNotFound, redact
 
 Rules = tuple[tuple[str, str], ...]
 
@@ -42,6 +42,7 @@ def check_name(model: str) -> None:
     """
     if _NAME.fullmatch(model) and ".." not in model:
         return
+    model = redact(model)  # before it is cut
     shown = ascii(model if len(model) <= 60 else model[:60] + "...")
     raise BadRequest(
         f"{shown} is not a model name: 1 to 200 of the characters A-Z a-z 0-9 . _ : / @ - are allowed, and no '..'.",

@@ -10,6 +10,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from werkzeug.test import Client, TestResponse, create_environ, run_wsgi_app
 
 from agproxy import config, sse
 from agproxy.app import App, create_app
-from agproxy.config import Server
+from agproxy.config import Account, Server
 from agproxy.errors import ConfigError
 from tests.chat_bodies import JSON, PATHS, WORDS, Json, changed, full_body
 
@@ -209,11 +210,18 @@ def test_wrong_method_is_answered_in_the_protocol_it_suggests(demo: App) -> None
 
 @pytest.mark.parametrize(
     ("path", "method", "allow"),
-    [(CHAT, "GET", "POST"), (CHAT, "DELETE", "POST"), (CHAT, "HEAD", "POST"), ("/v1/models", "POST", "GET, HEAD")],
+    [
+        (CHAT, "GET", "POST, OPTIONS"),
+        (CHAT, "DELETE", "POST, OPTIONS"),
+        (CHAT, "HEAD", "POST, OPTIONS"),
+        ("/v1/models", "POST", "GET, HEAD, OPTIONS"),
+    ],
 )
-def test_wrong_method_is_told_the_right_ones(demo: App, path: str, method: str, allow: str) -> None:
+def test_wrong_method_is_told_those_that_are_answered(demo: App, path: str, method: str, allow: str) -> None:
     response = ask(demo, path, method=method)
     assert (response.status_code, response.headers["Allow"]) == (405, allow)
+    for other in allow.split(", "):
+        assert ask(demo, path, method=other).status_code != 405
 
 
 @pytest.mark.parametrize("server", AUTH)
@@ -302,8 +310,9 @@ def test_wrong_path_is_served_with_fix_paths(path: str, stream: bool, caplog: py
     assert response.mimetype == ("text/event-stream" if stream else "application/json")
     assert response.headers["X-Agproxy-Fixed-Path"] == CHAT
     fixed, access = (record.getMessage() for record in caplog.records)
-    assert fixed == f"path fixed id={response.headers['X-Request-Id']} path={path} to={CHAT} client={HERE}"
-    assert f"method=POST path={path} client=" in access
+    shown = path.replace(" ", "%20")
+    assert fixed == f"path fixed id={response.headers['X-Request-Id']} path={shown} to={CHAT} client={HERE}"
+    assert f"method=POST path={shown} client=" in access
 
 
 def test_path_of_a_model_is_fixed_with_its_name() -> None:
@@ -361,7 +370,53 @@ def test_log_of_a_fixed_path_is_one_line_without_googles_keys(caplog: pytest.Log
     environ = {"PATH_INFO": f"/v1?key={key}\r\n\x1b/models/gpt-4o"}
     assert ask(FIXING, "/", environ=environ).status_code == 200
     (record,) = [record for record in caplog.records if "path fixed" in record.getMessage()]
-    assert "path=/v1?key=[redacted]???/models/gpt-4o to=/v1/models/gpt-4o" in record.getMessage()
+    assert "path=/v1%3Fkey%3D[redacted]%0D%0A%1B/models/gpt-4o to=/v1/models/gpt-4o client=" in record.getMessage()
+
+
+# Keys that were put into a path, or in place of a model.
+
+ACCOUNT_KEY = "the-key/of=an+account"
+
+
+@pytest.mark.parametrize("key", ["AIza" + "k" * 35, KEY, ACCOUNT_KEY])
+@pytest.mark.parametrize("fix_paths", [False, True])
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/{}/v1/models", None),
+        ("GET", "/v1/{}/models", None),
+        ("POST", "/{}/chat/completions", 404),
+        ("GET", "/v1/models/{}", 404),
+        ("POST", "/v1/models/{}", 405),
+        ("GET", "/models/{}", 404),
+        ("GET", "//{}", 404),
+        ("GET", "/" + "x" * 190 + "/{}", 404),
+        ("POST", CHAT, 404),
+    ],
+)
+def test_key_in_the_wrong_place_is_told_to_nobody(
+    method: str, path: str, status: int | None, key: str, fix_paths: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "agproxy")
+    accounts = (Account("demo", type="demo"), Account("other", api_key=ACCOUNT_KEY))
+    server = Server(fix_paths=fix_paths, api_key=KEY, auth_mode="strict")
+    application = App(replace(config.load(None, {}), server=server, accounts=accounts))
+    for headers in ({"x-api-key": KEY}, {"x-api-key": KEY, **BROWSER}):
+        response = ask(
+            application,
+            "/",
+            method=method,
+            json={**HELLO, "model": key} if method == "POST" else None,
+            headers=headers,
+            environ={"PATH_INFO": path.format(key)},
+        )
+        if response.status_code == 400:
+            assert "is not a model name" in response.text
+        else:
+            assert response.status_code == status or (status is None and response.status_code in (200, 404))
+        said = f"{response.text}\n{response.headers}\n{caplog.text}".lower()
+        for shown in (key, key.partition("/")[2] or key, quote(key, safe="/"), key[:12]):
+            assert shown.lower() not in said
 
 
 # Browsers.
@@ -395,7 +450,7 @@ def test_browser_gets_the_explanation_as_a_page(demo: App) -> None:
 
 def test_browser_on_a_post_path_gets_an_example_with_curl(demo: App) -> None:
     response = ask(demo, CHAT, headers=BROWSER)
-    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST, OPTIONS")
     assert "takes POST, not GET. It wants a POST with a JSON body" in html(response)
     assert (
         "curl http://127.0.0.1:8045/v1/chat/completions -H &#x27;Content-Type: application/json&#x27;" in response.text
@@ -434,7 +489,13 @@ def test_browser_gets_json_where_the_api_answers(demo: App) -> None:
     assert ask(demo, "/v1/models", headers=BROWSER).mimetype == "application/json"
     assert ask(demo, "/v1/models/no-such-model", headers=BROWSER).mimetype == "application/json"
     assert ask(demo, "/nothing", method="POST", headers=BROWSER).mimetype == "application/json"
-    assert ask(demo, "/", method="HEAD", headers=BROWSER).status_code == 404
+
+
+def test_browser_may_ask_for_the_head_alone(demo: App) -> None:
+    for path in ("/", "/nothing", CHAT):
+        got, headed = (ask(demo, path, method=method, headers=BROWSER) for method in ("GET", "HEAD"))
+        assert (headed.status_code, headed.data) == (got.status_code, b"")
+        assert headed.mimetype == "text/html"
 
 
 # Auth.
@@ -599,6 +660,8 @@ def test_mounted_at_a_prefix() -> None:
     assert post_to(mounted, f"/gate/way{CHAT}").status_code == 200
     response = ask(mounted, "/gate/way/nothing")
     assert response.status_code == 404
+    assert "does not serve GET /gate/way/nothing. " in openai_error(response)["message"]
+    assert openai_error(ask(mounted, f"/gate/way{CHAT}"))["message"].startswith(f"/gate/way{CHAT} takes POST, not GET")
     assert "http://127.0.0.1:8045/gate/way/v1," in openai_error(response)["message"]
     assert ask(mounted, "/gate/way").status_code == 404
     response = ask(mounted, "/gate/way/chat/completions", method="POST")
@@ -715,6 +778,31 @@ def test_access_line_cannot_be_forged_by_a_path(demo: App, caplog: pytest.LogCap
     assert line.isascii()
     assert line.isprintable()
     assert len(line) < 600
+    assert "path=/a%0Aid%3Dforged%1B[31m" in line
+
+
+@pytest.mark.parametrize(
+    "path", ["/x client=9.9.9.9 status=200", "/x\" status='200'", "/x\tstatus=200\xa0status=200", "/x%20status=200 "]
+)
+@pytest.mark.parametrize("method", ["GET", "GET status=200"])
+def test_no_field_of_the_access_line_can_be_added(
+    demo: App, path: str, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "agproxy.app")
+    ask(demo, "/", environ={"PATH_INFO": path, "REQUEST_METHOD": method})
+    (line,) = [record.getMessage() for record in caplog.records]
+    names = [word.partition("=")[0] for word in line.split()]
+    assert len(names) == len(set(names))
+    assert line.count("=") == len(names)
+    assert line.count("status=404") == 1
+    assert "'" not in line
+    assert '"' not in line
+
+
+def test_path_outside_ascii_can_be_read_back(demo: App, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "agproxy.app")
+    ask(demo, "/caf%C3%A9/%2520")
+    assert " path=/caf%C3%A9/%2520 " in caplog.text
 
 
 # Bodies.

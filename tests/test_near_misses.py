@@ -343,6 +343,7 @@ def test_explanation_of_ollamas_paths_sends_to_another_provider() -> None:
 
 def test_explanation_keeps_the_prefix_that_agproxy_is_mounted_at() -> None:
     text = said("/chat/completions", root="https://box.lan/llm/")
+    assert text.startswith("agproxy does not serve POST /llm/chat/completions: its /v1 is missing. ")
     assert "is https://box.lan/llm/v1; the request then goes to POST https://box.lan/llm/v1/chat/completions" in text
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from werkzeug.datastructures import EnvironHeaders
 
-from agproxy.errors import MethodNotAllowed, NotFound
+from agproxy.errors import MethodNotAllowed, NotFound, redact
 from agproxy.handlers import chat, health, models
 from agproxy.protocols import openai_chat
 from agproxy.routes import ROUTES, fixed, match, methods_of
@@ -18,6 +18,9 @@ class Caller:
     root_url: str = "http://127.0.0.1:8045/"
     headers: EnvironHeaders = field(default_factory=lambda: EnvironHeaders({}))
     query_string: bytes = b""
+
+    def redacted(self, text: str) -> str:
+        return redact(text, ["sk-secret"])
 
 
 def user_agent(text: str) -> Caller:
@@ -190,6 +193,26 @@ def test_path_that_can_be_fixed(method: str, path: str, right: str) -> None:
 )
 def test_path_that_cannot_be_fixed(method: str, path: str) -> None:
     assert fixed(method, path) is None
+
+
+@pytest.mark.parametrize("key", ["sk-secret", "AIza" + "k" * 35])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_key_in_a_path_is_never_shown(key: str, method: str) -> None:
+    for path in (f"/{key}/v1/models", f"/{key}/models", f"/v1/{key}", f"/v1/v1/models/{key}", "/x" * 56 + f"/{key}/a"):
+        with pytest.raises((NotFound, MethodNotAllowed)) as caught:
+            match(method, path, Caller())
+        assert key.lower()[:8] not in caught.value.message.lower()
+    with pytest.raises(NotFound, match="ends in a query string") as caught_too:
+        match(method, "/v1", Caller(query_string=f"key={key}/{key}/chat/completions/{key}".encode()))
+    assert key.lower()[:8] not in caught_too.value.message.lower()
+
+
+def test_path_is_shown_with_the_prefix_that_agproxy_is_mounted_at() -> None:
+    mounted = Caller(root_url="https://box.lan/llm/gw/")
+    with pytest.raises(NotFound, match=r"^agproxy does not serve GET /llm/gw/nope"):
+        match("GET", "/nope", mounted)
+    with pytest.raises(MethodNotAllowed, match=r"^/llm/gw/v1/models takes GET and HEAD, not POST"):
+        match("POST", "/v1/models", mounted)
 
 
 def test_path_from_outside_is_shown_in_short_plain_ascii() -> None:

@@ -99,7 +99,7 @@ def encode_stream(events: Iterable[Event], meta: ReplyMeta) -> Iterator[bytes]:
             yield chunks
         if isinstance(each, Finish):
             if meta.include_usage:
-                usage = encode_json(_usage(event.usage))
+                usage = encode_json(_usage(each.usage))
                 yield b"data: " + head[:-1] + b',"choices":[],"usage":' + usage + b"}\n\n"
             yield sse.DONE
 

@@ -5,6 +5,7 @@ Wire: OpenAI API reference, "Create chat completion"
 Google's additions: https://ai.google.dev/gemini-api/docs/openai, ``extra_body``.
 """
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +70,8 @@ def decode_request(body: Body) -> ChatRequest:
     options = {} if options is None else fields.mapping(options, "stream_options")
     ignored += [f"stream_options.{name}" for name, value in options.items() if name != "include_usage" and value]
     messages = decode_messages(body, ignored)
-    tools, search = decode_tools(body, ignored)
+    tools, searches = decode_tools(body, ignored)
+    searches = _web_search(body, ignored) + searches
     older_calls = not tools and bool(body.get("functions"))
     if older_calls:
         tools, choice, unread = decode_functions(body, ignored), "function_call", ["tool_choice"]
@@ -82,13 +84,13 @@ def decode_request(body: Body) -> ChatRequest:
         model=model,
         messages=messages,
         tools=tools,
-        tool_choice=decode_tool_choice(body.get(choice), tools, param=choice),
+        tool_choice=decode_tool_choice(body.get(choice), tools, searches, param=choice, ignored=ignored),
         parallel_calls=parallel and not older_calls,
         older_calls=older_calls,
         sampling=_sampling(body, ignored),
         thinking=_with_effort(thinking, body, ignored),
         json_format=_json_format(body, ignored),
-        web_search=_web_search(body, ignored) or search,
+        web_search=searches,
         provider_options=google,
         stream=fields.boolean(body, "stream"),
         include_usage=fields.boolean(options, "include_usage", path="stream_options."),
@@ -100,7 +102,12 @@ def decode_request(body: Body) -> ChatRequest:
 def _sampling(body: Body, ignored: list[str]) -> Sampling:
     limit = fields.integer(body, "max_completion_tokens", low=1, high=_MAX_TOKENS)
     older = fields.integer(body, "max_tokens", low=1, high=_MAX_TOKENS)
-    seed = fields.integer(body, "seed", low=-(2**63), high=2**63 - 1)
+    if limit is not None and older is not None and older != limit:
+        ignored.append("max_tokens")
+    sent = fields.integer(body, "seed", low=-(2**63), high=2**63 - 1)
+    seed = None if sent is None else sent & 0x7FFFFFFF  # Gemini's is an int32
+    if seed != sent:
+        ignored.append("seed")
     top_logprobs = fields.integer(body, "top_logprobs", low=0, high=_MAX_TOP_LOGPROBS)
     if not fields.boolean(body, "logprobs"):
         if top_logprobs:
@@ -117,7 +124,7 @@ def _sampling(body: Body, ignored: list[str]) -> Sampling:
         frequency_penalty=fields.number(body, "frequency_penalty", low=-2, high=2) or None,
         max_output_tokens=limit if limit is not None else older,
         stop=_stop(body),
-        seed=None if seed is None else seed & 0x7FFFFFFF,  # Gemini's is an int32
+        seed=seed,
         choices=fields.integer(body, "n", low=1, high=_MAX_CHOICES) or 1,
         top_logprobs=top_logprobs,
     )
@@ -147,35 +154,43 @@ def _json_format(body: Body, ignored: list[str]) -> JsonFormat | None:
     if kind == "text":
         return None
     if kind == "json_object":
-        return JsonFormat(_schema(holder, "response_format"))
+        return JsonFormat(_schema(holder, "response_format", ignored))
     if kind == "json_schema":
         inner = holder.get("json_schema")
         if inner is None and "schema" in holder:
-            return JsonFormat(_schema(holder, "response_format"))
+            return JsonFormat(_schema(holder, "response_format", ignored))
         path = "response_format.json_schema"
-        return JsonFormat(_schema(fields.mapping(inner, path), path))
+        return JsonFormat(_schema(fields.mapping(inner, path), path, ignored))
     raise BadRequest(
         f"response_format.type must be one of text, json_object, json_schema, not {shown(kind)}",
         param="response_format.type",
     )
 
 
-def _schema(holder: Body, path: str) -> object:
-    schema = holder.get("schema")
-    return None if schema is None else fields.mapping(schema, f"{path}.schema")
+def _schema(holder: Body, path: str, ignored: list[str]) -> Body | None:
+    """The schema, with the format's description if it has none. ``strict`` is how Gemini takes any schema."""
+    value = holder.get("schema")
+    schema = None if value is None else fields.mapping(value, f"{path}.schema")
+    description = holder.get("description")
+    if not description or (schema and schema.get("description") == description):
+        return schema
+    if schema and not schema.get("description") and isinstance(description, str):
+        return {**schema, "description": description}
+    ignored.append(f"{path}.description")
+    return schema
 
 
-def _web_search(body: Body, ignored: list[str]) -> str | None:
+def _web_search(body: Body, ignored: list[str]) -> tuple[str, ...]:
     value = body.get("web_search_options")
     if value is None:
-        return None
+        return ()
     options = fields.mapping(value, "web_search_options")
     ignored += [
         f"web_search_options.{name}"
         for name, extra in options.items()
         if extra is not None and (name, extra) != ("search_context_size", "medium")
     ]
-    return "web_search_options"
+    return ("web_search_options",)
 
 
 # Thinking, and what Google's own OpenAI layer takes beyond OpenAI's fields.
@@ -216,9 +231,9 @@ def _google(body: Body, ignored: list[str]) -> tuple[Thinking, dict[str, Any] | 
             case "thinking_config" | "thinkingConfig":
                 thinking = _thinking_config(fields.mapping(given, f"{path}.{name}"), f"{path}.{name}.", ignored)
             case "cached_content" | "cachedContent":
-                options["cached_content"] = fields.string({name: given}, name, path=f"{path}.")
+                options["cached_content"] = _cached_content(given, f"{path}.{name}")
             case "safety_settings" | "safetySettings":
-                options["safety_settings"] = _safety(given, f"{path}.{name}")
+                options["safety_settings"] = _safety(given, f"{path}.{name}", ignored)
             case _:
                 ignored.append(f"{path}.{name}")
     return thinking, {"google": options} if options else None
@@ -249,7 +264,7 @@ _SNAKE = {
 }
 
 
-def _safety(value: object, path: str) -> list[dict[str, str]]:
+def _safety(value: object, path: str, ignored: list[str]) -> list[dict[str, str]]:
     """Settings as the Gemini API has them: ``[{"category": "HARM_CATEGORY_...", "threshold": "BLOCK_..."}]``."""
     if not isinstance(value, list):
         raise fields.wrong_type(path, "an array", value)
@@ -257,10 +272,38 @@ def _safety(value: object, path: str) -> list[dict[str, str]]:
     for position, entry in enumerate(value):
         where = f"{path}[{position}]"
         setting = fields.mapping(entry, where)
-        settings.append(
-            {name: fields.string(setting, name, path=f"{where}.", required=True) or "" for name in _SETTING}
-        )
+        for name, words in _SAFETY.items():
+            word = fields.string(setting, name, path=f"{where}.", required=True)
+            if word not in words:
+                raise BadRequest(
+                    f"{where}.{name} must be one of {', '.join(words)}, not {shown(word)}", param=f"{where}.{name}"
+                )
+        settings.append({name: setting[name] for name in _SAFETY})
+        ignored += [f"{path}[].{name}" for name, extra in setting.items() if extra and name not in _SAFETY]
     return settings
 
 
-_SETTING = ("category", "threshold")
+# ``HarmCategory`` and ``SafetySetting.HarmBlockThreshold``. Checked here, for Google's refusal quotes what was sent.
+_SAFETY = {
+    "category": tuple(
+        f"HARM_CATEGORY_{name}"
+        for name in (
+            "HARASSMENT",
+            "HATE_SPEECH",
+            "SEXUALLY_EXPLICIT",
+            "DANGEROUS_CONTENT",
+            "CIVIC_INTEGRITY",
+            "JAILBREAK",
+        )
+    ),
+    "threshold": ("OFF", "BLOCK_NONE", "BLOCK_ONLY_HIGH", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_LOW_AND_ABOVE"),
+}
+
+
+def _cached_content(value: object, path: str) -> str:
+    if not isinstance(value, str) or not _CACHED_CONTENT.fullmatch(value):
+        raise BadRequest(f"{path} must be a name such as cachedContents/abc123, not {shown(value)}", param=path)
+    return value
+
+
+_CACHED_CONTENT = re.compile(r"cachedContents/[A-Za-z0-9-]{1,64}")

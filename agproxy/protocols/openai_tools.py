@@ -8,6 +8,13 @@ from agproxy.errors import BadRequest
 from agproxy.protocols import fields
 from agproxy.protocols.fields import Body, shown
 
+# What is read of a tool, and of what it declares, by its type; Responses has both in one. Not "strict": Gemini follows
+# schemas, but does not promise to.
+_ENTRY = {kind: frozenset({"type", kind}) for kind in ("function", "custom")}
+_DECLARED = {
+    "function": frozenset({"name", "description", "parameters"}),
+    "custom": frozenset({"name", "description", "format"}),
+}
 # Hosted tools that search the web, as clients of OpenAI, of Google's layer and of routers name them.
 _SEARCH = ("web_search", "web_search_preview", "google_search", "googleSearch")
 _FREEFORM_PARAMETERS = {
@@ -17,19 +24,19 @@ _FREEFORM_PARAMETERS = {
 }
 
 
-def decode_tools(body: Body, ignored: list[str]) -> tuple[tuple[Tool, ...], str | None]:
-    """The tools that the model may call, and the field that asks for a search of the web.
+def decode_tools(body: Body, ignored: list[str]) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
+    """The tools that the model may call, and the fields that ask for a search of the web.
 
     :param ignored: what is not honoured is added to it.
     """
     tools: dict[str, Tool] = {}
-    search: str | None = None
+    searches: list[str] = []
     for position, value in enumerate(fields.array(body, "tools")):
         path = f"tools[{position}]"
         holder = fields.mapping(value, path)
         kind = _kind(holder)
-        if kind in _SEARCH or (isinstance(kind, str) and kind.startswith("web_search")):
-            search = search or path
+        if _is_search(kind):
+            searches.append(path)
             ignored += [f"{path}.{name}" for name, extra in holder.items() if name != "type" and extra]
             continue
         if kind not in ("function", "custom"):
@@ -37,14 +44,16 @@ def decode_tools(body: Body, ignored: list[str]) -> tuple[tuple[Tool, ...], str 
             continue
         flat = kind not in holder and "name" in holder  # as in Responses, which some clients send here too
         declared = holder if flat else fields.mapping(holder.get(kind), f"{path}.{kind}")
-        if declared.get("strict"):
-            ignored.append("tools[].function.strict")  # Gemini follows schemas, but does not promise to
+        read = _ENTRY[kind] | _DECLARED[kind] if flat else _ENTRY[kind]
+        ignored += [f"tools[].{name}" for name, extra in holder.items() if extra and name not in read]
+        if not flat:
+            ignored += _unread(declared, kind, f"tools[].{kind}.")
         tool = _tool(kind, declared, f"{path}.{kind}.")
         if tool.name in tools:
             ignored.append(path)  # Gemini refuses two declarations of one name
             continue
         tools[tool.name] = tool
-    return tuple(tools.values()), search
+    return tuple(tools.values()), tuple(searches)
 
 
 def decode_functions(body: Body, ignored: list[str]) -> tuple[Tool, ...]:
@@ -52,7 +61,9 @@ def decode_functions(body: Body, ignored: list[str]) -> tuple[Tool, ...]:
     tools: dict[str, Tool] = {}
     for position, value in enumerate(fields.array(body, "functions")):
         path = f"functions[{position}]"
-        tool = _tool("function", fields.mapping(value, path), f"{path}.")
+        holder = fields.mapping(value, path)
+        ignored += _unread(holder, "function", "functions[].")
+        tool = _tool("function", holder, f"{path}.")
         if tool.name in tools:
             ignored.append(path)
             continue
@@ -63,6 +74,14 @@ def decode_functions(body: Body, ignored: list[str]) -> tuple[Tool, ...]:
 def _kind(holder: Body) -> object:
     """``type``; Google's own form, ``{"google_search": {}}``, names the tool by its only key."""
     return next(iter(holder)) if len(holder) == 1 and next(iter(holder)) in _SEARCH else holder.get("type", "function")
+
+
+def _is_search(kind: object) -> bool:
+    return isinstance(kind, str) and (kind in _SEARCH or kind.startswith("web_search"))
+
+
+def _unread(declared: Body, kind: str, path: str) -> list[str]:
+    return [f"{path}{name}" for name, extra in declared.items() if extra and name not in _DECLARED[kind]]
 
 
 def _tool(kind: str, holder: Body, path: str) -> Tool:
@@ -78,14 +97,24 @@ def _tool(kind: str, holder: Body, path: str) -> Tool:
     return Tool(name, description, _FREEFORM_PARAMETERS, freeform=True)
 
 
-def decode_tool_choice(value: object, tools: tuple[Tool, ...], *, param: str) -> ToolChoice:
-    """Which of ``tools`` the model may or must call.
+def decode_tool_choice(
+    value: object, tools: tuple[Tool, ...], searches: tuple[str, ...], *, param: str, ignored: list[str]
+) -> ToolChoice:
+    """Which of ``tools`` the model may or must call. A search cannot be demanded; one that is, is left to the model.
 
     :param value: ``tool_choice``, or ``function_call``, which it replaced; None = as the model likes.
+    :param searches: the fields that ask for a search of the web.
+    :param ignored: what is not honoured is added to it.
     """
     if value is None:
         return ToolChoice()
+    if searches and isinstance(value, dict) and _is_search(value.get("type")):
+        ignored.append(param)
+        return ToolChoice()
     choice = _choice(value, param)
+    if searches and choice == ToolChoice("required") and not tools:
+        ignored.append(param)
+        return ToolChoice()
     if choice.mode == "required" and not tools:
         raise BadRequest(f"{param} demands a call, but there are no tools", param=param)
     known = {tool.name for tool in tools}

@@ -6,7 +6,7 @@ from openai.types.chat.completion_create_params import (
     CompletionCreateParamsStreaming,
 )
 
-from agproxy.chat import ChatRequest
+from agproxy.chat import ChatRequest, JsonFormat
 from agproxy.protocols.openai_chat_request import decode_request
 from tests.chat_bodies import Json, full_body, older_body
 
@@ -57,6 +57,50 @@ def test_defaults_spelled_out_are_not_listed() -> None:
         tools=[],
     )
     assert chat == request()
+
+
+@pytest.mark.parametrize(
+    ("sent", "listed"),
+    [
+        ({"max_tokens": 5, "max_completion_tokens": 6}, ("max_tokens",)),
+        ({"max_tokens": 6.0, "max_completion_tokens": 6}, ()),
+        ({"seed": 2**31 - 1}, ()),
+        ({"seed": 2**31}, ("seed",)),
+        ({"seed": -1}, ("seed",)),
+        ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, ("tool_choice",)),
+        ({"web_search_options": {}, "tool_choice": "required"}, ("tool_choice",)),
+        ({"tools": [LOOK, {"type": "web_search"}], "tool_choice": "required"}, ()),
+    ],
+)
+def test_field_that_is_changed_or_outdone_is_listed(sent: Json, listed: tuple[str, ...]) -> None:
+    assert request(**sent).ignored == listed
+
+
+@pytest.mark.parametrize(
+    ("inner", "schema", "listed"),
+    [
+        ({"description": "d", "schema": SCHEMA}, {**SCHEMA, "description": "d"}, False),
+        ({"description": "d", "schema": {**SCHEMA, "description": ""}}, {**SCHEMA, "description": "d"}, False),
+        ({"description": "d", "schema": {**SCHEMA, "description": "d"}}, {**SCHEMA, "description": "d"}, False),
+        ({"description": "d", "schema": {**SCHEMA, "description": "e"}}, {**SCHEMA, "description": "e"}, True),
+        ({"description": "d"}, None, True),
+        ({"description": "d", "schema": {}}, {}, True),
+        ({"description": 5, "schema": SCHEMA}, SCHEMA, True),
+        ({"description": "", "schema": SCHEMA}, SCHEMA, False),
+    ],
+)
+def test_description_of_the_format_becomes_the_schemas_or_is_listed(inner: Json, schema: Json, listed: bool) -> None:
+    chat = request(response_format={"type": "json_schema", "json_schema": {"name": "a", "strict": True, **inner}})
+    assert chat.json_format == JsonFormat(schema)
+    assert chat.ignored == (("response_format.json_schema.description",) if listed else ())
+
+
+def test_options_of_a_search_are_listed_but_the_defaults() -> None:
+    defaults = {"search_context_size": "medium", "user_location": None}
+    assert request(web_search_options=defaults).ignored == ()
+    place = {"type": "approximate", "approximate": {"city": "Rome"}}
+    chat = request(web_search_options={"search_context_size": "high", "user_location": place})
+    assert chat.ignored == ("web_search_options.search_context_size", "web_search_options.user_location")
 
 
 # A plausible value of every field of the SDK, and whether it is listed. A new field fails the test below until it is

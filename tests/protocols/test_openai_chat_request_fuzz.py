@@ -34,7 +34,7 @@ def test_full_body_is_served() -> None:
     assert len(chat.messages[2].parts) == 9
     assert chat.ignored == (
         *("metadata", "messages[].name", "image_url.detail"),
-        *("web_search_options.search_context_size", "web_search_options.user_location"),
+        *("web_search_options.search_context_size", "web_search_options.user_location", "max_tokens"),
     )
 
 

@@ -22,7 +22,10 @@ def ignored(*values: Json) -> list[str]:
 
 
 def choice(value: Json, *among: Json, param: str = "tool_choice") -> ToolChoice:
-    return decode_tool_choice(value, tools(*among), param=param)
+    names: list[str] = []
+    found = decode_tool_choice(value, *decode_tools({"tools": list(among)}, []), param=param, ignored=names)
+    assert names == []
+    return found
 
 
 # Tools.
@@ -64,9 +67,25 @@ def test_strict_schema_is_listed() -> None:
     assert ignored(strict, loose) == ["tools[].function.strict"]
 
 
+@pytest.mark.parametrize(
+    ("tool", "listed"),
+    [
+        ({**LOOK, "cache_control": {"type": "ephemeral"}}, ["tools[].cache_control"]),
+        ({**LOOK, "defer_loading": True, "custom": {"name": "x"}}, ["tools[].defer_loading", "tools[].custom"]),
+        ({"function": {"name": "f", "cache_control": {}, "returns": {"a": 1}}}, ["tools[].function.returns"]),
+        ({"type": "custom", "custom": {"name": "f", "parameters": {"a": 1}}}, ["tools[].custom.parameters"]),
+        ({"type": "function", "name": "f", "strict": True, "x": 1}, ["tools[].strict", "tools[].x"]),
+        ({"type": "custom", "name": "f", "format": {"type": "text"}, "x": 1}, ["tools[].x"]),
+        ({**LOOK, "defer_loading": False, "x": None}, []),
+    ],
+)
+def test_what_is_not_read_of_a_tool_is_listed(tool: Json, listed: list[str]) -> None:
+    assert ignored(tool) == listed
+
+
 @pytest.mark.parametrize("body", [{}, {"tools": None}, {"tools": []}])
 def test_there_may_be_no_tools(body: Json) -> None:
-    assert decode_tools(body, []) == ((), None)
+    assert decode_tools(body, []) == ((), ())
 
 
 def test_flat_tools_of_responses_are_understood() -> None:
@@ -107,7 +126,7 @@ def test_search_of_the_web_is_asked_for_by_a_tool(tool: Json) -> None:
     names: list[str] = []
     declared, search = decode_tools({"tools": [LOOK, tool, {"type": "web_search"}]}, names)
     assert [each.name for each in declared] == ["look"]
-    assert search == "tools[1]"
+    assert search == ("tools[1]", "tools[2]")
     assert names == []
 
 
@@ -155,6 +174,12 @@ def test_second_function_of_a_name_is_left_out_and_listed() -> None:
     assert names == ["functions[1]"]
 
 
+def test_what_is_not_read_of_a_function_is_listed() -> None:
+    names: list[str] = []
+    decode_functions({"functions": [{"name": "now", "strict": True, "cache_control": {"a": 1}, "x": None}]}, names)
+    assert names == ["functions[].strict", "functions[].cache_control"]
+
+
 # tool_choice.
 
 
@@ -190,6 +215,22 @@ def test_tool_choice(value: Json, expected: ToolChoice) -> None:
 @pytest.mark.parametrize("value", ["auto", "none", None])
 def test_tool_choice_without_tools_may_leave_it_to_the_model(value: Json) -> None:
     assert choice(value) == ToolChoice(value or "auto")
+
+
+@pytest.mark.parametrize("value", ["required", "any", {"type": "any"}, {"type": "web_search_preview"}])
+def test_search_cannot_be_demanded_and_is_left_to_the_model(value: Json) -> None:
+    names: list[str] = []
+    assert decode_tool_choice(value, (), ("tools[0]",), param="tool_choice", ignored=names) == ToolChoice()
+    assert names == ["tool_choice"]
+
+
+def test_function_is_demanded_beside_a_search_but_must_be_there() -> None:
+    search = {"type": "web_search"}
+    assert choice("required", LOOK, search) == ToolChoice("required")
+    for value in ({"type": "function", "function": {"name": "look"}}, allowed("required", LOOK)):
+        assert choice(value, LOOK, search) == ToolChoice("required", ("look",))
+        with pytest.raises(BadRequest, match=r"^tool_choice "):
+            choice(value, search)
 
 
 def test_function_call_names_its_function_in_an_older_dress() -> None:
