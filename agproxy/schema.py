@@ -32,14 +32,15 @@ Decisions, with what they rest on:
 """
 
 from collections.abc import Iterable, Mapping
-from math import ceil, floor
-from re import fullmatch
 from typing import Any
 
-from agproxy.schema_hints import HINTS, MAX_HINTS, hints, joined, scalar
-from agproxy.schema_refs import IMPLIED_TYPES, REFERENCES, TYPES, References, Schema, is_number, types_of
+from agproxy.schema_hints import HINTS, MAX_HINTS, hints, joined
+from agproxy.schema_refs import IMPLIED_TYPES, REFERENCES, TYPES, References, Schema, types_of
+from agproxy.schema_values import SAFE_INTEGER, count_of, set_bounds, variants_of
 
-MAX_DEPTH = 32  # schema nodes on one path: two JSON levels each, and protobuf's JSON parsers stop at 100
+# Schema nodes on one path. Both fields are a google.protobuf.Value, in which an object or a list makes two messages, so
+# that a node and the keyword it stands in make four; protobuf's parsers stop at 100: 23 would be the last to pass.
+MAX_DEPTH = 22
 
 _SCALARS = TYPES - {"object", "array", "null"}
 _FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -56,17 +57,6 @@ _ANNOTATIONS = frozenset({"title", "description", "default", "examples", "exampl
 _PUSHED = frozenset({*IMPLIED_TYPES, "type", "enum", "const", "format", "required"})  # from beside anyOf into branches
 _MAPS = frozenset({*_STRUCTURE, *_COMPOSED, "$defs", "definitions", "if"})  # keywords with an object as value
 _ANY_NAME = frozenset({"", ".*", "^.*$", "^(.*)$", ".+", "^.+$"})
-_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
-_SAFE_INTEGER = 2**53 - 1
-_NATURAL_TYPES: Mapping[type, str] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
 
 
 def clean(schema: object, *, drop: frozenset[str] = frozenset(), max_depth: int = MAX_DEPTH) -> Schema:
@@ -76,7 +66,10 @@ def clean(schema: object, *, drop: frozenset[str] = frozenset(), max_depth: int 
     :param max_depth: nodes on one path, deeper ones become open; for a second attempt after "exceeds the maximum
         allowed nesting depth".
     """
-    cleaned = _Cleaner(schema, max_depth=max_depth, titled="title" not in drop).node(schema, 0, frozenset()) or {}
+    cleaned = (
+        _Cleaner(schema, max_depth=_depth(max_depth, drop), titled="title" not in drop).node(schema, 0, frozenset())
+        or {}
+    )
     return _without(cleaned, drop) if drop else cleaned
 
 
@@ -94,7 +87,7 @@ def function_parameters(
             raw = {**raw, "type": "object"}
         elif raw and _MAPS.isdisjoint(raw) and all(isinstance(value, dict) for value in raw.values()):
             raw = {"type": "object", "properties": raw}
-    cleaned = _Cleaner(schema, max_depth=max_depth, titled=False).node(raw, 0, frozenset()) or {}
+    cleaned = _Cleaner(schema, max_depth=_depth(max_depth, drop), titled=False).node(raw, 0, frozenset()) or {}
     if "anyOf" in cleaned:
         cleaned = _fold({"type": "object"}, [(branch, branch.get("required")) for branch in cleaned["anyOf"]])
     elif cleaned.get("type") == ["object", "null"]:
@@ -128,6 +121,8 @@ class _Cleaner:
             raw = {"type": raw}  # {"path": "string"}, a shorthand
         if active and self._references is not None:
             self._references.budget -= 1
+            if not self._references.affords(raw):
+                raw = self._references.outline(raw)
         kind = raw.get("type")
         if len(raw) == 2 and type(kind) is str and kind in _SCALARS and type(raw.get("description")) is str:
             return {"type": kind, "description": raw["description"]}
@@ -204,7 +199,7 @@ class _Cleaner:
                 cleaned = self._of_type(raw, kind, depth, active)
                 cleaned["enum"] = list(dict.fromkeys(values))
                 return self._annotate(cleaned, raw)
-        variants, nullable = _variants(raw)
+        variants, nullable = variants_of(raw)
         if depth >= self._max_depth and (nullable or len(variants) > 1):  # no level left for anyOf
             variants = dict.fromkeys(variants) if len(variants) == 1 else {}
         nodes = []
@@ -225,7 +220,7 @@ class _Cleaner:
             self._array(cleaned, raw, depth + 1, active)
         else:
             if kind in ("integer", "number"):
-                _set_bounds(cleaned, raw)
+                set_bounds(cleaned, raw)
             if "format" in raw and raw["format"] in _FORMATS.get(kind, ()):
                 cleaned["format"] = raw["format"]
         return cleaned
@@ -268,9 +263,9 @@ class _Cleaner:
             cleaned["prefixItems"] = [self.node(item, depth, active) or {} for item in prefix]
         if "prefixItems" not in cleaned or isinstance(rest, dict):
             cleaned["items"] = self.node(rest, depth, active) or {}
-        low, high = _count(raw.get("minItems")), _count(raw.get("maxItems"))
+        low, high = count_of(raw.get("minItems")), count_of(raw.get("maxItems"))
         if rest is False:
-            high = min(len(cleaned.get("prefixItems", ())), _SAFE_INTEGER if high is None else high)
+            high = min(len(cleaned.get("prefixItems", ())), SAFE_INTEGER if high is None else high)
         if low is None or high is None or low <= high:
             cleaned.update({key: value for key, value in (("minItems", low), ("maxItems", high)) if value is not None})
 
@@ -296,68 +291,6 @@ def _is_one_of_several(raw: Schema, structure: Schema, branches: list[object]) -
     kind = IMPLIED_TYPES[next(iter(structure))]
     types = [types_of(branch.get("type")) or [kind] for branch in branches if isinstance(branch, dict)]
     return not types_of(raw.get("type")) and any(kind not in listed for listed in types)
-
-
-def _variants(raw: Schema) -> tuple[dict[str, list[Any] | None], bool]:
-    """The types of a node besides null, each with its enum or None for any value; and whether null fits as well."""
-    types = types_of(raw.get("type"))
-    nullable = raw.get("nullable") is True or (len(types) > 1 and "null" in types)
-    values = [raw["const"]] if "const" in raw else raw.get("enum")
-    groups: dict[str, list[Any]] = {}
-    for value in values if isinstance(values, list) else ():
-        kind, fitted = _fitted(value, types)
-        if kind:
-            groups.setdefault(kind, []).append(fitted)
-    if "number" in groups and "integer" in groups:
-        groups["number"] = [*groups.pop("integer"), *groups["number"]]
-    kinds = list(groups) or types or next(([kind] for key, kind in IMPLIED_TYPES.items() if key in raw), [])
-    if kinds == ["null"]:
-        return {"null": None}, False
-    variants: dict[str, list[Any] | None] = {}
-    for kind in kinds:
-        listed = groups.get(kind, [])
-        if kind != "null":
-            keep = kind in ("string", "integer", "number") and listed and "" not in listed
-            variants[kind] = list(dict.fromkeys(listed)) if keep else None
-    return variants, nullable or "null" in kinds
-
-
-def _fitted(value: object, types: list[str]) -> tuple[str, object]:
-    """The type of one enum value and the value, converted if the declared types want that; no type if it cannot fit."""
-    if isinstance(value, float) and is_number(value) and value.is_integer() and abs(value) <= _SAFE_INTEGER:
-        value = int(value)
-    kind = _NATURAL_TYPES.get(type(value), "")
-    if kind in ("integer", "number") and not is_number(value):
-        return "", value
-    if not types or kind in types or kind == "null":
-        return kind, value
-    if kind == "integer" and "number" in types:
-        return "number", value
-    if "string" in types and kind in ("integer", "number", "boolean"):
-        return "string", scalar(value)
-    if kind == "string" and fullmatch("-?[0-9]{1,15}", str(value)) and ("integer" in types or "number" in types):
-        return "integer" if "integer" in types else "number", int(str(value))
-    return "", value
-
-
-def _set_bounds(cleaned: Schema, raw: Schema) -> None:
-    """``minimum`` and ``maximum`` of a number; exclusive ones, draft 4's booleans too, become inclusive."""
-    if _BOUNDS.isdisjoint(raw):
-        return
-    bounds: dict[str, float] = {}
-    whole = cleaned["type"] == "integer"
-    for key, exclusive, sign in (("minimum", "exclusiveMinimum", 1), ("maximum", "exclusiveMaximum", -1)):
-        bound, beyond = raw.get(key), raw.get(exclusive)
-        found = []
-        if is_number(bound):
-            found.append(ceil(bound * sign) if whole else bound * sign)
-            beyond = bound if beyond is True else beyond
-        if is_number(beyond):
-            found.append(floor(beyond * sign) + 1 if whole else beyond * sign)
-        if found and abs(max(found)) < _SAFE_INTEGER:
-            bounds[key] = max(found) * sign
-    if len(bounds) < 2 or bounds["minimum"] <= bounds["maximum"]:
-        cleaned.update(bounds)
 
 
 def _union(nodes: list[Schema]) -> Schema:
@@ -434,9 +367,9 @@ def _without(cleaned: Schema, drop: frozenset[str]) -> Schema:
     return left
 
 
-def _count(value: object) -> int | None:
-    """A number of items that fits the wire and makes sense, or None."""
-    return int(value) if is_number(value) and 0 <= value < 2**31 and value == int(value) else None
+def _depth(max_depth: int, drop: frozenset[str]) -> int:
+    """The nodes on one path before ``_without``, which makes of ``prefixItems`` the deeper ``items`` with ``anyOf``."""
+    return max_depth * 2 // 3 if "prefixItems" in drop else max_depth
 
 
 def _known(names: object, properties: Schema) -> list[str]:

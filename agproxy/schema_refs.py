@@ -6,13 +6,14 @@ authors of tool schemas mean them. Nothing is fetched: a remote reference accept
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 from urllib.parse import unquote
 
 Schema = dict[str, Any]
 
 MAX_REFERENCED_NODES = 5_000  # nodes reached through references, in one document
+MAX_COPIED_CHARACTERS = 500_000  # of keywords merged or reached through references, besides twice the document's size
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 IMPLIED_TYPES: Mapping[str, str] = {
@@ -36,6 +37,11 @@ _TYPE_NAMES: Mapping[str, str] = {  # what schemas that were written by hand cal
     "bool": "boolean",
 }
 _MISSING = object()
+_NAMED = frozenset({"properties", "patternProperties", "dependentSchemas"})  # maps whose values are nodes
+_SAID = frozenset({"not", "propertyNames", "dependentRequired"})  # told in the description with what is inside
+_KEYWORD = 16  # what a keyword, and what a list item that is no string, count for
+_MAX_TYPES = len(TYPES) + 1  # in an outline
+_MAX_HOPS = 8  # from a node that is not followed to one that says its type
 
 
 def types_of(declared: object) -> list[str]:
@@ -56,15 +62,16 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 class References:
-    """The references of one document, followed within a budget that no schema can exceed.
+    """The references of one document, followed within budgets that no schema can exceed.
 
     :param root: the document that ``#`` stands for.
     """
 
-    __slots__ = ("_names", "_root", "_targets", "budget")
+    __slots__ = ("_characters", "_names", "_root", "_targets", "budget")
 
     def __init__(self, root: object) -> None:
         self.budget = MAX_REFERENCED_NODES  # whoever visits a node below a reference takes one
+        self._characters = MAX_COPIED_CHARACTERS + 2 * _extent(root)
         self._root = root
         self._targets: dict[str, object] = {}
         self._names: dict[str, object] | None = None
@@ -85,6 +92,9 @@ class References:
                 return None, active
             if not isinstance(part, dict):
                 continue
+            if not self.affords(part, merged) and part is not raw:
+                _merge(merged, self.outline(part))
+                break  # without the rest of an ``allOf`` the node is looser, not wrong
             _merge(merged, part)
             if isinstance(part.get("allOf"), list):
                 parts.extend(reversed(part["allOf"]))
@@ -94,14 +104,46 @@ class References:
                     if not isinstance(target, dict):
                         parts.append(target)
                     elif id(target) in active:
-                        _merge(merged, _outline(target, "Of the same form as a schema around it."))
+                        _merge(merged, self._described(target, "Of the same form as a schema around it."))
                     elif self.budget < 0:
-                        _merge(merged, _outline(target))
+                        _merge(merged, self._described(target))
                     elif id(target) not in here:
                         self.budget -= 1
                         here.add(id(target))
                         parts.append(target)
-        return merged, active | here if here else active
+        if here:
+            self._spend(len(active) + len(here))
+            active |= here
+        return merged, active
+
+    def affords(self, node: Schema, merged: Schema | None = None) -> bool:
+        """Charge for a node that is reached through a reference, or merged into another; False beyond the budget."""
+        return self._characters >= 0 and self._spend(_size(node) + (_held(merged, node) if merged else 0))
+
+    def outline(self, node: Schema) -> Schema:
+        """The basic type of a node that cannot be afforded; it says so itself, or what it refers to does."""
+        for _ in range(_MAX_HOPS):
+            if outline := _basic_type(node):
+                return outline
+            reference, parts = node.get("$ref"), node.get("allOf")
+            following = self._resolve(reference) if isinstance(reference, str) else parts
+            if isinstance(following, list) and following:
+                following = following[0]
+            if not isinstance(following, dict):
+                break
+            node = following
+        return {}
+
+    def _spend(self, characters: int) -> bool:
+        self._characters -= characters
+        return self._characters >= 0
+
+    def _described(self, target: Schema, description: str = "") -> Schema:
+        """The basic type and the description of a target that is not followed."""
+        outline = _basic_type(target) | ({"description": description} if description else {})
+        if isinstance(target.get("description"), str) and self._spend(len(target["description"])):
+            outline["description"] = target["description"]
+        return outline
 
     def _resolve(self, reference: str) -> object:
         """What a reference points to; True, which accepts everything, when it is not in this document."""
@@ -151,13 +193,58 @@ def _at(target: object, tokens: list[str]) -> object:
     return target
 
 
-def _outline(target: Schema, description: str = "") -> Schema:
-    """What is taken of a target that is not followed."""
-    outline: Schema = {"description": description} if description else {}
-    implied = next((kind for key, kind in IMPLIED_TYPES.items() if key in target), None)
-    if implied:
-        outline["type"] = implied
-    return outline | {key: target[key] for key in ("type", "description") if key in target}
+def _basic_type(node: Schema) -> Schema:
+    kind = node.get("type")
+    if isinstance(kind, str) or (isinstance(kind, list) and len(kind) <= _MAX_TYPES):
+        return {"type": kind}
+    return next(({"type": implied} for key, implied in IMPLIED_TYPES.items() if key in node), {})
+
+
+def _size(node: Schema) -> int:
+    """About how many characters the node's own keywords make; of the nodes inside only the names count."""
+    size = _KEYWORD
+    for key, value in node.items():
+        size += _KEYWORD + len(key)
+        if isinstance(value, str):
+            size += len(value)
+        elif isinstance(value, list):
+            size += _length(value)
+        elif isinstance(value, dict):
+            if key in _NAMED:
+                size += _length(value)
+            elif key in _SAID:
+                size += _length(value) + sum(
+                    len(inner) if isinstance(inner, str) else _length(inner)
+                    for inner in value.values()
+                    if isinstance(inner, (str, list))
+                )
+    return size
+
+
+def _length(names: Iterable[object]) -> int:
+    return sum(4 + len(name) if isinstance(name, str) else _KEYWORD for name in names)
+
+
+def _extent(document: object) -> int:
+    """About how many characters the document has as JSON."""
+    extent = 0
+    parts = [document]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            extent += _length(part)
+            parts.extend(part.values())
+        elif isinstance(part, list):
+            extent += 2
+            parts.extend(part)
+        else:
+            extent += 4 + len(part) if isinstance(part, str) else 4
+    return extent
+
+
+def _held(merged: Schema, part: Schema) -> int:
+    """How much of what was merged must be looked through again to merge ``part``."""
+    return sum(_KEYWORD * len(merged[key]) for key in ("enum", "type") if key in part and type(merged.get(key)) is list)
 
 
 def _merge(merged: Schema, part: Schema) -> None:

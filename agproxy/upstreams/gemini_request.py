@@ -27,7 +27,7 @@ from agproxy.chat import (
 from agproxy.errors import BadRequest
 from agproxy.jsonwire import encode_json
 from agproxy.models import may_need_signed_pictures, needs_thought_signatures
-from agproxy.schema import function_parameters
+from agproxy.schema import MAX_DEPTH, function_parameters
 from agproxy.upstreams.gemini_settings import encode_settings
 
 # Stands for a signature that was lost or that another model made:
@@ -104,7 +104,7 @@ def encode_request(
         settings.used.add("system")
     body["contents"] = contents
     if chat.tools:
-        body["tools"] = [{"functionDeclarations": [_declaration(tool, names, dropped or {}) for tool in chat.tools]}]
+        body["tools"] = [{"functionDeclarations": _declarations(chat.tools, names, dropped or {})}]
         if config := _calling_config(chat.tool_choice, names):
             body["toolConfig"] = {"functionCallingConfig": config}
     if chat.web_search:
@@ -125,13 +125,32 @@ def encode_request(
     )
 
 
-def _declaration(tool: Tool, names: "_Names", dropped: Mapping[str, frozenset[str]]) -> dict[str, Any]:
+# One schema may unfold to a hundred times its size, within bounds of its own; a thousand of them must not.
+_FEW_TOOLS = 24
+_MAX_PARAMETERS_BYTES = 1_000_000  # of all tools, once there are more than a few; beyond it schemas are kept shallow
+_SHALLOW = 3
+
+
+def _declarations(
+    tools: Iterable[Tool], names: "_Names", dropped: Mapping[str, frozenset[str]]
+) -> list[dict[str, Any]]:
+    declarations: list[dict[str, Any]] = []
+    total_bytes = 0
+    for tool in tools:
+        max_depth = MAX_DEPTH if total_bytes <= _MAX_PARAMETERS_BYTES else _SHALLOW
+        declarations.append(_declaration(tool, names, dropped.get(tool.name, frozenset()), max_depth=max_depth))
+        if len(declarations) > _FEW_TOOLS:
+            total_bytes += len(encode_json(declarations[-1]))
+    return declarations
+
+
+def _declaration(tool: Tool, names: "_Names", dropped: frozenset[str], *, max_depth: int) -> dict[str, Any]:
     declaration: dict[str, Any] = {
         "name": names.given(tool.name),
         # Marked as required in content.proto.
         "description": tool.description if tool.description.strip() else f"The function {tool.name}.",
     }
-    parameters = function_parameters(tool.parameters, drop=dropped.get(tool.name, frozenset()))
+    parameters = function_parameters(tool.parameters, drop=dropped, max_depth=max_depth)
     if parameters is not None:
         declaration["parametersJsonSchema"] = parameters
     return declaration
