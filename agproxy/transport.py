@@ -274,6 +274,7 @@ class _Adapter(HTTPAdapter):
         self._ca_bundle = ca_bundle
         self._context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
+        self._pools: dict[str, Any] = {}
         super().__init__(pool_connections=64, pool_maxsize=_MAX_IDLE_CONNECTIONS, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -290,6 +291,31 @@ class _Adapter(HTTPAdapter):
     ) -> Any:
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         return host, {"ssl_context": self._tls()} if host["scheme"] == "https" else {}
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """The pool of the request's host, found once: the way there is the same for every request."""
+        if proxies:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        origin, _ = _split(request.url or "")
+        pool = self._pools.get(origin)
+        if pool is None or pool.pool is None:  # closed, for so many hosts are called
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            self._pools[origin] = pool
+        return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """What stands in the request line."""
+        return super().request_url(request, proxies) if proxies else _split(request.url or "")[1]
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """The answer, without cookies and a guess of its encoding, which nobody asks for."""
+        response = requests.Response()
+        response.status_code, response.reason = resp.status, resp.reason
+        response.headers = resp.headers
+        response.raw, response.request, response.url = resp, req, req.url or ""
+        return response
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing to add: the context verifies."""
@@ -311,6 +337,12 @@ def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | N
     request.body = body
     request.hooks = default_hooks()
     return request
+
+
+def _split(url: str) -> tuple[str, str]:
+    """An absolute URL as its origin and the rest."""
+    start = url.index("/", len("https://"))
+    return url[:start], url[start:]
 
 
 def _is_reset(error: BaseException) -> bool:
