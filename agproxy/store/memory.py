@@ -1,45 +1,44 @@
 """State in this process: bounded, gone with it."""
 
+import json
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from agproxy.store.shelf import Entry, Shelf
+
 
 class MemoryStore:
-    """A :class:`~agproxy.store.Store` of dictionaries, one for each kind of key, the least recently put goes first.
+    """A :class:`~agproxy.store.Store` on a shelf. Like the others it keeps JSON, so what is got is what they give.
 
     :param clock: gives the time in seconds; only differences count.
-    :param max_entries: how many values of one kind are kept.
+    :param max_entries: how many values of one kind are kept; the least recently put goes first.
+    :param max_bytes: how much JSON is kept; over it, the kind that takes the most room loses values.
     """
 
-    def __init__(self, clock: Callable[[], float], *, max_entries: int = 10_000) -> None:
+    def __init__(self, clock: Callable[[], float], *, max_entries: int = 10_000, max_bytes: int = 64 << 20) -> None:
         self._clock = clock
-        self._max_entries = max_entries
         self._lock = threading.Lock()
-        self._kinds: dict[str, OrderedDict[str, tuple[float, Any]]] = {}
+        self._shelf = Shelf(max_entries=max_entries, max_bytes=max_bytes)
 
     def get(self, key: str) -> Any:
         with self._lock:
-            entries = self._kinds.get(key.partition(":")[0])
-            entry = entries.get(key) if entries else None
-            if entry is None:
+            entry = self._shelf.get(key)
+            if entry is None or entry.text is None:
                 return None
-            until, value = entry
-            if until <= self._clock():
-                assert entries is not None  # noqa: S101 (there is an entry)
-                del entries[key]
+            if entry.until <= self._clock():
+                self._shelf.drop(key)
                 return None
-            return value
+        return json.loads(entry.text)
 
     def put(self, key: str, value: Any, *, ttl_s: float) -> None:
+        text = json.dumps(value)
         with self._lock:
-            entries = self._kinds.setdefault(key.partition(":")[0], OrderedDict())
-            entries[key] = (self._clock() + ttl_s, value)
-            entries.move_to_end(key)
-            while len(entries) > self._max_entries:
-                entries.popitem(last=False)
+            self._shelf.put(Entry(key, self._clock() + ttl_s, text))
 
     def delete(self, key: str) -> None:
         with self._lock:
-            self._kinds.get(key.partition(":")[0], OrderedDict()).pop(key, None)
+            self._shelf.drop(key)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
