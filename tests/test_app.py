@@ -5,6 +5,7 @@ import json
 import logging
 import tracemalloc
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
@@ -21,9 +22,10 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, TestResponse, create_environ, run_wsgi_app
 
 from agproxy import config, sse
-from agproxy.app import App, create_app
+from agproxy.app import App, _guarded, create_app
 from agproxy.config import Account, Server
 from agproxy.errors import ConfigError
+from agproxy.request import Request
 from tests.chat_bodies import JSON, PATHS, WORDS, Json, changed, full_body
 
 BASE_URL = "http://127.0.0.1:8045"
@@ -1115,3 +1117,16 @@ def test_application_finds_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_application_is_not_made_from_a_file_with_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"agproxy\.ini, line 2: \[server\] unknown option 'prot'; did you mean"):
         create_app(write_ini(tmp_path, "[server]\nprot = 8045\n"))
+
+
+def test_fault_of_ours_in_a_stream_is_told_in_it(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"data: 1\n\n"
+        raise ZeroDivisionError("secret words")
+
+    request = Request(create_environ(), id_="req_1", server=Server(), secrets=())
+    first, last = list(_guarded(broken(), request))
+    assert first == b"data: 1\n\n"
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "internal_error"
+    assert b"secret" not in last
+    assert "req_1" in caplog.text

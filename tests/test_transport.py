@@ -402,6 +402,33 @@ class TestConnections:
             assert [post(transport, server.url).error_body() for _ in range(2)] == [b"ok", b"ok"]
         assert (server.connections, len(server.requests)) == (2, 3)
 
+    def test_several_stale_ones_are_all_passed_over(self, transport: Transport) -> None:
+        leave, gone = threading.Event(), threading.Semaphore(0)
+
+        def script(connection: Connection) -> None:
+            connection.request()
+            connection.send(OK)
+            if connection.number < 3:
+                leave.wait(WAIT_S)
+                connection.sock.close()
+                gone.release()
+
+        with Server(script) as server:
+            both = [post(transport, server.url), post(transport, server.url)]
+            assert [answer.error_body() for answer in both] == [b"ok", b"ok"]
+            leave.set()
+            assert all(gone.acquire(timeout=WAIT_S) for _ in both)
+            assert post(transport, server.url).error_body() == b"ok"
+        assert (server.connections, len(server.requests)) == (3, 3)
+
+    def test_are_made_again_after_many_other_hosts_were_called(self, transport: Transport) -> None:
+        with Server(keeping_alive(OK)) as server:
+            assert post(transport, server.url).error_body() == b"ok"
+            for _ in range(70):
+                with pytest.raises(UpstreamUnreachable):
+                    post(transport, f"http://127.0.0.1:{unused_port()}/x")
+            assert post(transport, server.url).error_body() == b"ok"
+
     def test_replacement_of_a_stale_one_is_not_replaced(self, transport: Transport) -> None:
         def script(connection: Connection) -> None:
             connection.request()

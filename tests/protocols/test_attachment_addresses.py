@@ -3,21 +3,12 @@
 import pytest
 
 from agproxy.chat import AttachmentPart
-from agproxy.errors import BadRequest
 from agproxy.protocols.attachments import attachment
+from tests.protocols.test_attachments import refusal
 
 
 def linked(url: str, media_type: str = "", *, what: str = "file", name: str = "") -> AttachmentPart:
     return attachment(url, media_type, what=what, param="p", name=name)
-
-
-def refusal(source: str, media_type: str = "", *, what: str = "image", name: str = "") -> BadRequest:
-    with pytest.raises(BadRequest) as caught:
-        attachment(source, media_type, what=what, param="p", name=name)
-    assert caught.value.param == "p"
-    assert len(caught.value.message) < 300
-    assert "\n" not in caught.value.message
-    return caught.value
 
 
 @pytest.mark.parametrize(

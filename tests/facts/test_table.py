@@ -1,8 +1,8 @@
-"""The checklist of PROTOCOLS.md: which test proves that agproxy gets a fact right on the way of Chat Completions.
+"""The checklist: which test proves that agproxy gets a fact of the wires right on the way of Chat Completions.
 
-It has the facts F1 to F46, the finish reasons of section 5 and the defects of other gateways at its end. A fact without
-a test, and a test that is gone or has another name, fails here. ``test_protocol_facts_requests``, ``_history`` and
-``_answers`` ask the whole application; the other tests named are those of the modules.
+The facts are numbered, F1 to F46; beside them are the rows of finish reasons and the defects seen in other gateways. A
+fact without a test, and a test that is gone or has another name, fails here. The tests beside this one ask the whole
+application; the others named are those of the modules.
 """
 
 import ast
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parent.parent
 
-_REQUESTS, _HISTORY, _ANSWERS = (f"test_protocol_facts_{part}.py" for part in ("requests", "history", "answers"))
-_ENDINGS = "test_protocol_facts_endings.py"
+_REQUESTS, _HISTORY, _ANSWERS = (f"facts/test_{part}.py" for part in ("requests", "history", "answers"))
+_ENDINGS = "facts/test_endings.py"
 _SETTINGS, _TOOLS = f"{_REQUESTS}::TestSettings::test_", f"{_REQUESTS}::TestTools::test_"
 _CALLS, _SIGNATURES = f"{_HISTORY}::TestCallsAndResults::test_", f"{_HISTORY}::TestSignatures::test_"
 _FINISH, _EMPTY = f"{_ANSWERS}::TestFinishReasons::test_", f"{_ANSWERS}::TestEmptyAnswers::test_"

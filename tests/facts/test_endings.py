@@ -1,7 +1,6 @@
-"""PROTOCOLS F9, F30, F37 and F38 through the whole app: ends out of the ordinary, and what image models do."""
+"""F9, F30, F32, F37 and F38 through the whole app: ends out of the ordinary, and what image models do."""
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,12 +9,6 @@ from tests.fake_google.script import Chunk, PartSpec
 from tests.whole_app import WholeApp
 
 both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-
-
-@pytest.fixture
-def google() -> Iterator[FakeGoogle]:
-    with FakeGoogle(strict_dummies=True) as google:
-        yield google
 
 
 @both

@@ -7,7 +7,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -41,26 +40,6 @@ OTHERS = (
     *("PUP_LIMITED_DISABLED", "A_REASON_OF_2031"),
 )
 both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-
-
-@pytest.fixture(scope="module")
-def _google() -> Iterator[FakeGoogle]:
-    with FakeGoogle(strict_dummies=True) as google:
-        yield google
-
-
-@pytest.fixture
-def google(_google: FakeGoogle) -> Iterator[FakeGoogle]:
-    """The fake; it must not have refused anything by its own rules."""
-    _google.reset()
-    yield _google
-    _google.assert_no_refusals()
-    assert _google.pending == 0
-
-
-@pytest.fixture
-def app(google: FakeGoogle) -> WholeApp:
-    return WholeApp(google)
 
 
 class TestFinishReasons:
@@ -331,7 +310,7 @@ def test_bytes_of_grounding_become_characters(app: WholeApp, google: FakeGoogle,
 
 
 class TestDefectsOfOthers:
-    """The list at the end of PROTOCOLS.md, by its numbers."""
+    """Defects seen in other gateways, by their numbers."""
 
     @both
     def test_1_13_all_parts_of_a_chunk_are_heard(self, app: WholeApp, google: FakeGoogle, stream: bool) -> None:

@@ -4,7 +4,6 @@ The numbers are those of ``test_protocol_facts``.
 """
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -20,26 +19,6 @@ from tests.whole_app import HELLO, Json, WholeApp, called, contents, result
 FLASH_25, FLASH_3, LATEST = "gemini-2.5-flash", "gemini-3-flash-preview", "gemini-flash-latest"
 LOOK: Json = {"type": "function", "function": {"name": "look", "parameters": {"properties": {"at": {}}}}}
 both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-
-
-@pytest.fixture(scope="module")
-def _google() -> Iterator[FakeGoogle]:
-    with FakeGoogle(strict_dummies=True) as google:
-        yield google
-
-
-@pytest.fixture
-def google(_google: FakeGoogle) -> Iterator[FakeGoogle]:
-    """The fake; it must not have refused anything by its own rules."""
-    _google.reset()
-    yield _google
-    _google.assert_no_refusals()
-    assert _google.pending == 0
-
-
-@pytest.fixture
-def app(google: FakeGoogle) -> WholeApp:
-    return WholeApp(google)
 
 
 class TestSettings:

@@ -37,20 +37,6 @@ def _google() -> Iterator[FakeGoogle]:
         yield google
 
 
-@pytest.fixture
-def google(_google: FakeGoogle) -> Iterator[FakeGoogle]:
-    """The fake; it must not have refused anything by its own rules."""
-    _google.reset()
-    yield _google
-    _google.assert_no_refusals()
-    assert _google.pending == 0
-
-
-@pytest.fixture
-def app(google: FakeGoogle) -> WholeApp:
-    return WholeApp(google)
-
-
 def signatures(request: RecordedRequest) -> list[list[str | None]]:
     """The signature of each part of each turn of the model; "dummy" for a documented one."""
     found = [[part.get("thoughtSignature") for part in parts] for role, parts in contents(request) if role == "model"]
