@@ -300,10 +300,15 @@ class _Adapter(HTTPAdapter):
             return super().get_connection_with_tls_context(request, verify, proxies, cert)
         origin, _ = _split(request.url or "")
         pool = self._pools.get(origin)
-        if pool is None or pool.pool is None:  # closed, for so many hosts are called
+        if pool is None:
             pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
             self._pools[origin] = pool
         return pool
+
+    def close(self) -> None:
+        """Forget the pools, which closes their idle connections."""
+        self._pools.clear()
+        super().close()
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """What stands in the request line."""

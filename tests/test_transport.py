@@ -429,6 +429,21 @@ class TestConnections:
                     post(transport, f"http://127.0.0.1:{unused_port()}/x")
             assert post(transport, server.url).error_body() == b"ok"
 
+    def test_idle_ones_are_closed_with_the_transport(self) -> None:
+        left = threading.Event()
+
+        def script(connection: Connection) -> None:
+            connection.request()
+            connection.send(OK)
+            if connection.request() == b"":
+                left.set()
+
+        with Server(script) as server:
+            transport = Transport(connect_timeout_s=WAIT_S)
+            assert post(transport, server.url).error_body() == b"ok"
+            transport.close()
+            assert left.wait(WAIT_S / 2)
+
     def test_replacement_of_a_stale_one_is_not_replaced(self, transport: Transport) -> None:
         def script(connection: Connection) -> None:
             connection.request()
