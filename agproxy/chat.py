@@ -9,7 +9,7 @@ never changed; a changed copy is made with :func:`dataclasses.replace`.
 (https://ai.google.dev/gemini-api/docs/thought-signatures).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -164,7 +164,10 @@ class ChatRequest:
         ..., "safety_settings": [...]}}``, as ``extra_body`` of Google's OpenAI layer.
     :param session: what the client gave to tell its conversations apart, or None.
     :param include_usage: a streaming client asked for the usage at the end.
+    :param further_messages: more conversations, each answered like the first and beside it (several prompts of
+        Completions); their choices are numbered after those of the first.
     :param ignored: request fields that will not be honoured, for ``X-Agproxy-Ignored``.
+    :param echo: what the encoder of the same protocol wants to know of the request, and nobody else.
     """
 
     model: str
@@ -181,7 +184,9 @@ class ChatRequest:
     stream: bool = False
     include_usage: bool = False
     session: str | None = None
+    further_messages: tuple[tuple[Message, ...], ...] = ()
     ignored: tuple[str, ...] = ()
+    echo: object = None
 
 
 # The answer.
@@ -267,6 +272,18 @@ class Citation:
 
 
 @dataclass(slots=True)
+class Searched:
+    """The model has searched the web.
+
+    :param queries: what it searched for.
+    :param urls: the pages it found, as far as they are told.
+    """
+
+    queries: tuple[str, ...]
+    urls: tuple[str, ...]
+
+
+@dataclass(slots=True)
 class Ping:
     """Nothing has come for a while; keeps the client's connection alive."""
 
@@ -313,40 +330,12 @@ Event = (
     | ToolCallDelta
     | ImageDelta
     | Citation
+    | Searched
     | Ping
     | OtherChoice
     | Finish
     | Failed
 )
-
-
-@dataclass(slots=True)
-class ReplyCall:
-    """One whole call of an answer; ``arguments`` is JSON text."""
-
-    id: str
-    name: str
-    arguments: str
-    provider_metadata: Metadata | None
-
-
-@dataclass(slots=True)
-class Reply:
-    """A whole answer.
-
-    :param provider_metadata: that of its text.
-    :param others: the other answers, when several were asked for.
-    """
-
-    text: str
-    reasoning: str
-    calls: tuple[ReplyCall, ...]
-    images: tuple[ImageDelta, ...]
-    finish: Finish
-    provider_metadata: Metadata | None
-    citations: tuple[Citation, ...] = ()
-    logprobs: tuple[TokenLogprob, ...] = ()
-    others: tuple["Reply", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +347,9 @@ class ReplyMeta:
     :param model: the model name the client sent.
     :param freeform: names of the tools whose calls carry plain text.
     :param older_calls: the client knows ``function_call``, and not ``tool_calls`` that replaced it.
+    :param echo: that of the request.
+    :param conclude: is shown the whole answer, an object of the wire, before the last of it goes out: to date and to
+        keep it.
     """
 
     id: str
@@ -366,67 +358,5 @@ class ReplyMeta:
     include_usage: bool = False
     freeform: frozenset[str] = frozenset()
     older_calls: bool = False
-
-
-def fold(events: Iterable[Event]) -> Reply:
-    """The whole answer that ``events`` tell, which end in one ``Finish``.
-
-    :raises GatewayError: that of a ``Failed`` event.
-    """
-    text: list[str] = []
-    reasoning: list[str] = []
-    images: list[ImageDelta] = []
-    starts: list[ToolCallStart] = []
-    arguments: dict[int, list[str]] = {}
-    citations: list[Citation] = []
-    logprobs: list[TokenLogprob] = []
-    others: dict[int, list[Event]] = {}
-    metadata: Metadata | None = None
-    for event in events:
-        match event:
-            case TextDelta():
-                text.append(event.text)
-                logprobs += event.logprobs
-                metadata = event.provider_metadata or metadata
-            case ReasoningDelta():
-                reasoning.append(event.text)
-            case ToolCallStart():
-                starts.append(event)
-                arguments[event.index] = []
-            case ToolCallDelta():
-                arguments[event.index].append(event.arguments)
-            case ImageDelta():
-                images.append(event)
-            case Citation():
-                citations.append(event)
-            case OtherChoice():
-                others.setdefault(event.number, []).append(event.event)
-            case Failed():
-                raise event.error
-            case Finish():
-                calls = tuple(
-                    ReplyCall(start.id, start.name, "".join(arguments[start.index]) or "{}", start.provider_metadata)
-                    for start in starts
-                )
-                return Reply(
-                    text="".join(text),
-                    reasoning="".join(reasoning),
-                    calls=calls,
-                    images=tuple(images),
-                    finish=event,
-                    provider_metadata=metadata,
-                    citations=tuple(citations),
-                    logprobs=tuple(logprobs),
-                    others=tuple(fold(others[number]) for number in sorted(others)),
-                )
-            case Ping():
-                pass
-    raise ValueError("events ended without Finish or Failed")
-
-
-def first_calls(events: Iterable[Event]) -> Iterator[Event]:
-    """The events without all calls of an answer but its first, for a client that takes one at a time."""
-    for event in events:
-        inner = event.event if isinstance(event, OtherChoice) else event
-        if not isinstance(inner, ToolCallStart | ToolCallDelta) or inner.index == 0:
-            yield event
+    echo: object = None
+    conclude: Callable[[Metadata], None] | None = None

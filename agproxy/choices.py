@@ -1,4 +1,7 @@
-"""Several answers to one request (``n``) from a model that gives one at a time: a call for each, all at once."""
+"""Several answers to one request, from a model that gives one at a time: a call for each, side by side.
+
+There are several of one conversation (``n``), of several conversations (the prompts of Completions), or both.
+"""
 
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -9,6 +12,7 @@ from agproxy.chat import ChatRequest, Event, Failed, Finish, OtherChoice, Ping, 
 from agproxy.transport import Cancel
 
 _SEEDS = 2**31
+_AT_ONCE = 8
 
 
 class Asked(Protocol):
@@ -28,7 +32,8 @@ class OtherChoices:
     """
 
     def __init__(self, calls: Mapping[int, Asked], cancel: Cancel) -> None:
-        self._others = {number: _Other(call) for number, call in calls.items()}
+        turns = threading.BoundedSemaphore(_AT_ONCE)
+        self._others = {number: _Other(call, turns) for number, call in calls.items()}
         for other in self._others.values():
             cancel.also(other.call.cancel)
             other.thread.start()
@@ -99,26 +104,34 @@ class Shared:
 
 
 def alone(chat: ChatRequest, number: int) -> ChatRequest:
-    """The request for the answer ``number`` by itself. With the same seed they would all be the same."""
+    """The request for the answer ``number`` by itself. With the same seed those of one conversation would be the same.
+
+    :param number: from 0; ``sampling.choices`` of the first conversation, then as many of each further one.
+    """
+    conversation, choice = divmod(number, chat.sampling.choices)
     seed = chat.sampling.seed
-    if seed is not None and number:
-        seed = (seed + number) % _SEEDS
-    return replace(chat, sampling=replace(chat.sampling, choices=1, seed=seed))
+    if seed is not None and choice:
+        seed = (seed + choice) % _SEEDS
+    messages = chat.further_messages[conversation - 1] if conversation else chat.messages
+    sampling = replace(chat.sampling, choices=1, seed=seed)
+    return replace(chat, messages=messages, further_messages=(), sampling=sampling)
 
 
 class _Other:
-    def __init__(self, call: Asked) -> None:
+    def __init__(self, call: Asked, turns: threading.Semaphore) -> None:
         self.call = call
+        self._turns = turns
         self.events: list[Event] = []
         self.error: Exception | None = None
         self.thread = threading.Thread(target=self._run, name="agproxy-choice", daemon=True)
 
     def _run(self) -> None:
         try:
-            for event in self.call.events():
-                if isinstance(event, Failed):
-                    raise event.error
-                if not isinstance(event, Ping):
-                    self.events.append(event)
+            with self._turns:
+                for event in self.call.events():
+                    if isinstance(event, Failed):
+                        raise event.error
+                    if not isinstance(event, Ping):
+                        self.events.append(event)
         except Exception as error:  # raised again where it is waited for
             self.error = error

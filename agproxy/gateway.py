@@ -1,6 +1,5 @@
 """The attempt loop: one request, tried with up to three accounts until its answer has begun."""
 
-import hashlib
 import logging
 import math
 import random
@@ -10,7 +9,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from agproxy import retry, routing, sse
+from agproxy import conversations, retry, routing, signatures, sse
 from agproxy.accounts import Pool, Rest
 from agproxy.catalog import Catalog
 from agproxy.chat import (
@@ -19,16 +18,12 @@ from agproxy.chat import (
     Failed,
     Finish,
     ImageDelta,
-    Message,
     OtherChoice,
-    Part,
     ReasoningDelta,
     TextDelta,
-    TextPart,
     Thinking,
-    ToolCallPart,
     ToolCallStart,
-    first_calls,
+    Usage,
 )
 from agproxy.choices import OtherChoices, Shared, alone
 from agproxy.config import Account, Config
@@ -40,6 +35,7 @@ from agproxy.errors import (
     UpstreamRefusal,
     redact,
 )
+from agproxy.fold import first_calls
 from agproxy.repairs import Repairs
 from agproxy.store import Store
 from agproxy.transport import Answer, Cancel, Playback, Transport
@@ -48,7 +44,6 @@ from agproxy.upstreams import UPSTREAMS
 
 log = logging.getLogger(__name__)
 
-_SIGNATURE_TTL_S = 24 * 3600.0
 _AFTER_FINISH_S = 2.0  # how long the end of an answer that is whole may take
 _HEAD_START_S = 0.5  # a refusal takes less
 
@@ -89,18 +84,24 @@ class Gateway:
 class Call:
     """One request on its way through the pool.
 
+    :param session: the conversation's key; None = the one that ``conversations`` finds.
+    :param counts: ask only how many tokens the request has; the answer is a ``Finish`` with these.
     :ivar account: the one that was tried last, and so the one that answered.
+    :ivar session: the conversation's key.
     :ivar attempts: how many requests went upstream, not counting those with a mended body.
     """
 
-    def __init__(self, gateway: Gateway, chat: ChatRequest, *, model: str) -> None:
+    def __init__(
+        self, gateway: Gateway, chat: ChatRequest, *, model: str, session: str | None = None, counts: bool = False
+    ) -> None:
         self.account: Account | None = None
         self.attempts = 0
         self.cancel = Cancel()
         self._gateway = gateway
-        self._chat = _with_signatures(chat, gateway.store)
+        self._chat = self._asked = signatures.restored(chat, gateway.store)
         self._model = model
-        self._session = _session(chat)
+        self.session = conversations.key(chat) if session is None else session
+        self._counts = counts
         self._tried: set[str] = set()
         self._history = retry.History()
         self._patience_s = gateway.config.scheduling.max_wait_s
@@ -109,11 +110,16 @@ class Call:
         self._accepted = threading.Event()
         self._encoded: Any = None  # the last request that was made
         self._requests = Shared()  # all of them: rotation sends the same bytes again
-        self._wanted = chat.sampling.choices
+        self._wanted = chat.sampling.choices * (1 + len(chat.further_messages))
         self._others: OtherChoices | None = None
         self._first: Call | None = None  # the call that this is one of the others of; its answer is told when whole
-        if "n" in self._repairs.without:
+        if self._is_split:
             self._chat = alone(self._chat, 0)
+
+    @property
+    def _is_split(self) -> bool:
+        """Whether each answer is asked for by a call of its own."""
+        return bool(self._asked.further_messages) or "n" in self._repairs.without
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -144,7 +150,7 @@ class Call:
     def _answer(self, before_read: Callable[[], None]) -> Iterator[Event]:
         if self._first is not None:
             self._follow(self._first)
-        if "n" in self._repairs.without:
+        if self._is_split:
             self._ask_for_others(range(1, self._wanted))
         account = self._take(None)
         while True:
@@ -201,24 +207,15 @@ class Call:
             if not self._chat.stream:  # the headers come with the answer, so nothing is left to be waited for
                 answer.set_timeout(self._gateway.config.upstream.silence_timeout_s)
             chunks = answer.chunks(before_read)
-            payloads = sse.decode(chunks) if self._chat.stream else _whole(chunks)
             held: list[Event] = []
             heard = False
-            events = upstream.decode_stream(
-                payloads,
-                original_names=encoded.original_names,
-                new_id=lambda: f"call_{self._gateway.new_id()}",
-                choices=self._chat.sampling.choices,
-                on_finished=lambda: answer.set_timeout(_AFTER_FINISH_S),
-            )
-            for event in unfenced(events) if encoded.json_in_words else events:
+            for event in self._decoded(upstream, encoded, chunks, answer):
                 inner = event.event if isinstance(event, OtherChoice) else event
                 if isinstance(inner, Finish) and inner.note:
                     words = _one_line(inner.note, account)
                     log.info("answer ended account=%s model=%s reason=%s", account.name, self._model, words)
-                if isinstance(event, ToolCallStart) and event.provider_metadata:
-                    kept = {"name": event.name, "metadata": event.provider_metadata}
-                    self._gateway.store.put(f"signature:{event.id}", kept, ttl_s=_SIGNATURE_TTL_S)
+                if isinstance(event, ToolCallStart):
+                    signatures.keep(event, self._gateway.store)
                 if self._started:
                     yield event
                     continue
@@ -229,17 +226,36 @@ class Call:
                     if self._first is not None and not isinstance(event, Finish):
                         continue
                     self._started = True
-                    self._gateway.pool.succeeded(account, model=self._model, session=self._session)
+                    self._gateway.pool.succeeded(account, model=self._model, session=self.session)
                     self._repairs.proved()
                     yield from held
         finally:
             answer.close()
 
+    def _decoded(
+        self, upstream: ModuleType, encoded: Any, chunks: Iterator[bytes], answer: "Answer | Playback"
+    ) -> Iterator[Event]:
+        if self._counts:
+            return iter([Finish("stop", Usage(input_tokens=upstream.decode_count(b"".join(chunks))))])
+        events: Iterator[Event] = upstream.decode_stream(
+            sse.decode(chunks) if self._chat.stream else _whole(chunks),
+            original_names=encoded.original_names,
+            new_id=lambda: f"call_{self._gateway.new_id()}",
+            choices=self._chat.sampling.choices,
+            on_finished=lambda: answer.set_timeout(_AFTER_FINISH_S),
+        )
+        return unfenced(events) if encoded.json_in_words else events
+
     def _send(self, upstream: ModuleType, account: Account, body: bytes) -> "Answer | Playback":
+        stream, model = self._chat.stream, self._model
+        if self._counts:
+            body = upstream.encode_count(body, model)
         if hasattr(upstream, "play"):
-            return Playback(upstream.play(body, self._model, stream=self._chat.stream), self.cancel)
+            play = upstream.play_count(body) if self._counts else upstream.play(body, model, stream=stream)
+            return Playback(play, self.cancel)
+        at = account.base_url
         return self._gateway.transport.post(
-            upstream.endpoint(account.base_url, self._model, stream=self._chat.stream),
+            upstream.count_endpoint(at, model) if self._counts else upstream.endpoint(at, model, stream=stream),
             upstream.headers(account.api_key),
             body,
             timeout_s=self._gateway.config.upstream.first_event_timeout_s,
@@ -250,7 +266,7 @@ class Call:
         learned = self._repairs
         state = (learned.keep_signatures, frozenset(learned.dropped.items()), learned.without)
         self._encoded = self._requests.get(
-            (upstream.encode_request, self._chat.sampling, state),
+            (upstream.encode_request, id(self._chat.messages), self._chat.sampling, state),
             lambda: upstream.encode_request(
                 self._chat,
                 model=self._gateway.families.get(self._model, self._model),
@@ -318,10 +334,10 @@ class Call:
 
     def _choose(self, now: float) -> Account | Rest:
         take = self._gateway.pool.take
-        choice = take(model=self._model, session=self._session, tried=self._tried, now=now, patience_s=self._patience_s)
+        choice = take(model=self._model, session=self.session, tried=self._tried, now=now, patience_s=self._patience_s)
         if isinstance(choice, Rest) and self._tried:  # everyone has had a try: those who do not rest, once more
             self._tried.clear()
-            choice = take(model=self._model, session=self._session, tried=(), now=now, patience_s=self._patience_s)
+            choice = take(model=self._model, session=self.session, tried=(), now=now, patience_s=self._patience_s)
         return choice
 
     def _wait(self, seconds: float) -> None:
@@ -362,10 +378,10 @@ class Call:
     def _ask_for_others(self, numbers: Sequence[int]) -> None:
         """Ask for the answers of these numbers by calls of their own, and for one by this; only once."""
         if self._others is None and numbers:
-            calls = {number: Call(self._gateway, alone(self._chat, number), model=self._model) for number in numbers}
+            calls = {number: Call(self._gateway, alone(self._asked, number), model=self._model) for number in numbers}
             for call in calls.values():
                 call._first, call._requests = self, self._requests
-            self._chat = alone(self._chat, 0)
+            self._chat = alone(self._asked, 0)
             self._others = OtherChoices(calls, self.cancel)
 
     def _follow(self, first: "Call") -> None:
@@ -388,40 +404,6 @@ def _is_seen(event: Event) -> bool:
 
 def _whole(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(chunks)
-
-
-def _session(chat: ChatRequest) -> str:
-    """What tells this conversation from others: the client's word, else its instructions and first user message."""
-    digest = hashlib.blake2b(digest_size=16)
-    if chat.session:
-        digest.update(b"session:" + chat.session.encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
-    for message in chat.messages:
-        if message.role in ("system", "user"):
-            for part in message.parts:
-                digest.update(part.text.encode("utf-8", "surrogatepass") if isinstance(part, TextPart) else b"\0")
-            if message.role == "user":
-                break
-    return digest.hexdigest()
-
-
-def _with_signatures(chat: ChatRequest, store: Store) -> ChatRequest:
-    """The request with the thought signatures of past calls that its client did not keep."""
-
-    def signed(part: Part) -> Part:
-        if isinstance(part, ToolCallPart) and not part.provider_metadata:
-            kept = store.get(f"signature:{part.id}")
-            if kept and kept["name"] == part.name:
-                return replace(part, provider_metadata=kept["metadata"])
-        return part
-
-    if not any(message.role == "assistant" for message in chat.messages):
-        return chat
-    messages = tuple(
-        Message(message.role, tuple(map(signed, message.parts))) if message.role == "assistant" else message
-        for message in chat.messages
-    )
-    return replace(chat, messages=messages)
 
 
 def _unavailable(rest: Rest, model: str, wait_s: float) -> PoolUnavailable:

@@ -7,7 +7,18 @@ from itertools import count
 
 import pytest
 
-from agproxy.chat import Event, Failed, Finish, OtherChoice, Ping, Sampling, TextDelta, Usage
+from agproxy.chat import (
+    Event,
+    Failed,
+    Finish,
+    Message,
+    OtherChoice,
+    Ping,
+    Sampling,
+    TextDelta,
+    TextPart,
+    Usage,
+)
 from agproxy.choices import OtherChoices, Shared, alone
 from agproxy.errors import BadRequest, GatewayError, UpstreamCut
 from agproxy.transport import Cancel
@@ -236,3 +247,33 @@ class TestCancel:
         told(others)
         others.stop()
         assert told(others) == [OtherChoice(1, END)]
+
+
+class TestSeveralConversations:
+    OTHER = (Message("user", (TextPart("Ho"),)),)
+    LAST = (Message("user", (TextPart("Ha"),)),)
+
+    def test_each_has_as_many_choices(self) -> None:
+        chat = replace(HELLO, further_messages=(self.OTHER, self.LAST), sampling=Sampling(choices=2, seed=5))
+        asked = [alone(chat, number) for number in range(6)]
+        wanted = [HELLO.messages, HELLO.messages, self.OTHER, self.OTHER, self.LAST, self.LAST]
+        assert [each.messages for each in asked] == wanted
+        assert [each.sampling.seed for each in asked] == [5, 6, 5, 6, 5, 6]
+        assert {(each.sampling.choices, each.further_messages) for each in asked} == {(1, ())}
+
+    def test_only_some_are_asked_at_once(self) -> None:
+        lock, running_now, most = threading.Lock(), [0], [0]
+        gate = threading.Barrier(8, timeout=WAIT_S)
+
+        def script(_: Cancel) -> Iterator[Event]:
+            with lock:
+                running_now[0] += 1
+                most[0] = max(most[0], running_now[0])
+            gate.wait()
+            with lock:
+                running_now[0] -= 1
+            yield Finish("stop")
+
+        others = others_of(*[script] * 24)
+        assert len(told(others)) == 24
+        assert most[0] == 8

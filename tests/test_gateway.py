@@ -6,17 +6,7 @@ from typing import Any
 
 import pytest
 
-from agproxy.chat import (
-    ChatRequest,
-    Failed,
-    Finish,
-    Message,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    ToolCallStart,
-    fold,
-)
+from agproxy.chat import ChatRequest, Failed, Finish, Message, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart
 from agproxy.config import Account
 from agproxy.errors import (
     BadRequest,
@@ -28,6 +18,7 @@ from agproxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from agproxy.fold import fold
 from tests.scripted import (
     CALL,
     GREETING,

@@ -8,23 +8,26 @@ from typing import Any
 
 import pytest
 
+from agproxy import conversations
 from agproxy.chat import (
     Failed,
     Finish,
+    Message,
     OtherChoice,
-    Reply,
     Sampling,
     TextDelta,
+    TextPart,
     Thinking,
     ToolCallStart,
     Usage,
-    fold,
 )
 from agproxy.config import Account
 from agproxy.errors import GatewayError, UpstreamCut, UpstreamError
+from agproxy.fold import Reply, fold
+from agproxy.gateway import Call
 from agproxy.transport import Answer, Cancel
 from tests.loopback import WAIT_S
-from tests.scripted import CALL, HELLO, LOOK, FakeAnswer, FakeTransport, World, chunk, refused, said
+from tests.scripted import CALL, HELLO, LOOK, FakeAnswer, FakeTransport, World, chunk, per_minute, refused, said
 
 THREE = replace(HELLO, sampling=Sampling(choices=3))
 ONE_ONLY = "Multiple candidates is not enabled for this model"
@@ -351,3 +354,62 @@ def test_several_calls_are_kept_by_default() -> None:
     chat = replace(HELLO, tools=(LOOK,))
     reply = fold(World(FakeAnswer(chunk(CALL, CALL, reason="STOP"))).events(chat))
     assert len(reply.calls) == 2
+
+
+class TestSeveralConversations:
+    """The prompts of Completions: each is asked for by a call of its own, of which all answers come together."""
+
+    OTHER = (Message("user", (TextPart("Ho"),)),)
+    TWO = replace(HELLO, further_messages=(OTHER,), sampling=Sampling(choices=2))
+
+    @both
+    def test_each_is_asked_as_often_as_the_first(self, stream: bool) -> None:
+        world = World(*[said("a")] * 4)
+        call = world.call(self.TWO, stream=stream)
+        reply = fold(call.events())
+        assert (texts(reply), call.attempts) == (["a"] * 4, 4)
+        assert reply.finish.usage == Usage(12, 8)
+        asked = sorted(body["contents"][0]["parts"][0]["text"] for body in world.bodies())
+        assert asked == ["Hello.", "Hello.", "Ho", "Ho"]
+        assert all("candidateCount" not in body.get("generationConfig", {}) for body in world.bodies())
+
+    @both
+    def test_numbers_go_by_conversation(self, stream: bool) -> None:
+        world = world_of([said("first")], [said("x")] * 3)
+        answers = fold(world.events(self.TWO, stream=stream)).others
+        assert isinstance(world.transport, TwoQueues)
+        sent = [json.loads(body)["contents"][0]["parts"][0]["text"] for body in world.transport.others.bodies]
+        assert (len(answers), sorted(sent)) == (3, ["Hello.", "Ho", "Ho"])
+
+
+class TestCount:
+    def test_tokens_of_the_whole_request_are_counted(self) -> None:
+        world = World(FakeAnswer({"totalTokens": 31}))
+        call = Call(world.gateway, replace(HELLO, tools=(LOOK,)), model="gemini-flash-latest", counts=True)
+        assert list(call.events()) == [Finish("stop", Usage(input_tokens=31))]
+        (body,) = world.bodies()
+        inner = body["generateContentRequest"]
+        assert inner["model"] == "models/gemini-flash-latest"
+        assert inner["contents"][0]["parts"] == [{"text": "Hello."}]
+        assert "functionDeclarations" in inner["tools"][0]
+        assert world.transport.urls[0].endswith("/v1beta/models/gemini-flash-latest:countTokens")
+
+    def test_it_rotates_as_all_calls_do(self) -> None:
+        world = World(per_minute(), FakeAnswer({"totalTokens": 31}))
+        assert Call(world.gateway, HELLO, model="m", counts=True).attempts == 0
+        call = Call(world.gateway, HELLO, model="m", counts=True)
+        assert list(call.events()) == [Finish("stop", Usage(input_tokens=31))]
+        assert world.tried == "ab"
+
+    def test_demo_counts_too(self) -> None:
+        world = World(accounts=(Account("demo", type="demo"),))
+        (finish,) = Call(world.gateway, HELLO, model="gemini-flash-latest", counts=True).events()
+        assert isinstance(finish, Finish)
+        assert finish.usage.input_tokens > 0
+
+
+class TestSession:
+    def test_given_one_counts(self) -> None:
+        world = World()
+        assert Call(world.gateway, HELLO, model="m", session="abc").session == "abc"
+        assert Call(world.gateway, HELLO, model="m").session == conversations.key(HELLO)

@@ -17,10 +17,10 @@ from agproxy.chat import (
     ToolCallPart,
     ToolCallStart,
     ToolResultPart,
-    fold,
 )
 from agproxy.config import Account
 from agproxy.errors import ModelNotFound, UpstreamError, UpstreamUnreachable
+from agproxy.fold import fold
 from agproxy.upstreams.gemini_request import DUMMY_SIGNATURE
 from tests.scripted import (
     CALL,

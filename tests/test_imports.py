@@ -16,6 +16,8 @@ import agproxy
 PACKAGE = Path(agproxy.__file__).parent
 PURE_MODULES = (
     "chat",
+    "fold",
+    "conversations",
     "errors",
     "sse",
     "jsonwire",

@@ -4,19 +4,9 @@ from time import process_time
 
 import pytest
 
-from agproxy.chat import (
-    Citation,
-    Event,
-    Failed,
-    Finish,
-    OtherChoice,
-    Ping,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallStart,
-    fold,
-)
+from agproxy.chat import Citation, Event, Failed, Finish, OtherChoice, Ping, ReasoningDelta, TextDelta, ToolCallStart
 from agproxy.errors import UpstreamCut
+from agproxy.fold import fold
 from agproxy.unfence import unfenced
 
 BARE = '{"a": "`b`"}'

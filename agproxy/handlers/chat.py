@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from werkzeug import Response
 
-from agproxy.chat import ChatRequest, Event, Ping, ReplyMeta, fold
+from agproxy.chat import ChatRequest, Event, Ping, ReplyMeta
 from agproxy.errors import BadRequest
+from agproxy.fold import fold
 from agproxy.gateway import Call, Gateway
 from agproxy.jsonwire import encode_json
 from agproxy.protocols import fields
@@ -38,6 +39,7 @@ def complete(gateway: Gateway, request: Request) -> Response:
         include_usage=chat.include_usage,
         freeform=frozenset(tool.name for tool in chat.tools if tool.freeform),
         older_calls=chat.older_calls,
+        echo=chat.echo,
     )
     if chat.stream:
         return _streamed(gateway, request, call, meta)

@@ -19,7 +19,6 @@ from agproxy.chat import (
     OtherChoice,
     Ping,
     ReasoningDelta,
-    Reply,
     ReplyMeta,
     TextDelta,
     TokenLogprob,
@@ -28,6 +27,7 @@ from agproxy.chat import (
     Usage,
 )
 from agproxy.errors import GatewayError
+from agproxy.fold import Reply
 from agproxy.jsonwire import encode_json
 from agproxy.protocols.openai_chat_request import decode_request
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from agproxy.models import FLASH, LITE, PRO
 from agproxy.upstreams.gemini import (
+    decode_count,
     decode_error,
     decode_stream,
+    encode_count,
     encode_request,
     is_about_signature,
     is_of_the_model,
@@ -22,8 +24,11 @@ from agproxy.upstreams.gemini import (
 __all__ = [
     "MODELS",
     "play",
+    "play_count",
     "encode_request",
+    "encode_count",
     "decode_stream",
+    "decode_count",
     "decode_error",
     "is_about_signature",
     "is_of_the_model",
@@ -61,6 +66,15 @@ def play(body: bytes, model: str, *, stream: bool) -> Iterator[tuple[float, byte
         last = position == len(parts) - 1
         chunk = _chunk([part], model, usage, reason if last else None)
         yield delay_s, b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n"
+
+
+def play_count(body: bytes) -> Iterator[tuple[float, bytes]]:
+    """Yield how many tokens a request has.
+
+    Wire: https://ai.google.dev/api/tokens
+    """
+    request = json.loads(body)["generateContentRequest"]
+    yield 0.0, json.dumps({"totalTokens": _usage(request, ())["promptTokenCount"]}).encode()
 
 
 def _prompt(request: dict[str, Any]) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from agproxy.errors import UpstreamCut
+from agproxy.errors import BadRequest, UpstreamCut
+from agproxy.jsonwire import decode_json, encode_json
 from agproxy.upstreams.gemini_errors import (
     decode_error,
     is_about_signature,
@@ -28,6 +29,9 @@ __all__ = [
     "refused_setting",
     "schema_fault",
     "endpoint",
+    "count_endpoint",
+    "encode_count",
+    "decode_count",
     "models_endpoint",
     "headers",
     "decode_models",
@@ -38,6 +42,30 @@ def endpoint(base_url: str, model: str, *, stream: bool) -> str:
     """The URL to post to. Without ``alt=sse`` Google streams one JSON array."""
     method = "streamGenerateContent?alt=sse" if stream else "generateContent"
     return f"{base_url}/v1beta/models/{quote(model, safe='@')}:{method}"
+
+
+def count_endpoint(base_url: str, model: str) -> str:
+    """The URL that counts the tokens of a request (https://ai.google.dev/api/tokens)."""
+    return f"{base_url}/v1beta/models/{quote(model, safe='@')}:countTokens"
+
+
+def encode_count(body: bytes, model: str) -> bytes:
+    """The body that asks for the tokens of a whole request, instructions and tools included (CountTokensRequest)."""
+    return b'{"generateContentRequest":{"model":' + encode_json(f"models/{model}") + b"," + body[1:] + b"}"
+
+
+def decode_count(payload: bytes) -> int:
+    """How many tokens that are.
+
+    :raises UpstreamCut: when it is no such answer.
+    """
+    try:
+        count = decode_json(payload)["totalTokens"]
+    except (BadRequest, KeyError, TypeError) as error:
+        raise UpstreamCut("Gemini's count of tokens is not of the form that its API describes") from error
+    if not isinstance(count, int):
+        raise UpstreamCut("Gemini's count of tokens is no number")
+    return count
 
 
 def models_endpoint(base_url: str, page_token: str = "") -> str:

@@ -7,7 +7,7 @@ https://ai.google.dev/gemini-api/docs/google-search.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agproxy.chat import Citation
+from agproxy.chat import Citation, Searched
 
 
 def citations(grounding: Mapping[str, Any], texts: Sequence[tuple[int, str]]) -> Iterator[Citation]:
@@ -33,6 +33,13 @@ def citations(grounding: Mapping[str, Any], texts: Sequence[tuple[int, str]]) ->
         if page and index not in cited:
             found[text.length, text.length, index] = Citation(*page, start=text.length, end=text.length)
     yield from (found[key] for key in sorted(found))
+
+
+def searched(grounding: Mapping[str, Any]) -> Searched | None:
+    """What was searched for and found, or None when nothing was."""
+    queries = tuple(query for query in _list(grounding.get("webSearchQueries")) if isinstance(query, str))
+    pages = [page for entry in _list(grounding.get("groundingChunks")) if (page := _page(entry))]
+    return Searched(queries, tuple(dict.fromkeys(url for url, _ in pages))) if queries or pages else None
 
 
 def _page(entry: object) -> tuple[str, str] | None:

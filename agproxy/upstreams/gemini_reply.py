@@ -24,7 +24,7 @@ from agproxy.chat import (
 from agproxy.errors import BadRequest, UnusableAnswer, UpstreamCut, UpstreamError
 from agproxy.jsonwire import decode_json
 from agproxy.upstreams.gemini_errors import refusal
-from agproxy.upstreams.gemini_grounding import citations
+from agproxy.upstreams.gemini_grounding import citations, searched
 
 _BLOCKED = frozenset(
     {
@@ -203,13 +203,15 @@ class _Candidate:
         return _fault(self.reason, self._words, empty=not self._said and not self._calls)
 
     def finish(self, usage: Usage) -> Iterator[Event]:
-        """The citations, and the end; also where it is no answer, beside others that are."""
+        """The citations, the search behind them, and the end; also where it is no answer, beside others that are."""
         fault = self.fault()
         if fault is not None:
             yield Finish("length" if self.reason in _CUT_SHORT else "stop", usage, note=fault.message)
             return
         if self._grounding:
             yield from citations(self._grounding, self._texts)
+            if search := searched(self._grounding):
+                yield search
         yield _finish(self.reason, self._words, usage, said=self._said, calls=self._calls)
 
     @property

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from agproxy.chat import ChatRequest, Event, ReplyMeta, fold
+from agproxy.chat import ChatRequest, Event, ReplyMeta
+from agproxy.fold import fold
 from agproxy.upstreams import gemini
 from tests.conversation.turn import JsonObject
 from tests.fake_google import Answer, RecordedRequest, Rules, validate

@@ -24,8 +24,8 @@ from agproxy.chat import (
     ToolCallDelta,
     ToolCallStart,
     Usage,
-    fold,
 )
+from agproxy.fold import fold
 from agproxy.protocols.openai_chat import encode_reply, encode_stream
 
 Json = Any

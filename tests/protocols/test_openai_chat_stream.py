@@ -22,9 +22,9 @@ from agproxy.chat import (
     ToolCallDelta,
     ToolCallStart,
     Usage,
-    first_calls,
 )
 from agproxy.errors import BadRequest, UpstreamCut
+from agproxy.fold import first_calls
 from agproxy.protocols.openai_chat import encode_error, encode_failure, encode_stream
 from tests.protocols.answers import (
     CALL,

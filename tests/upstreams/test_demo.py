@@ -10,16 +10,15 @@ from agproxy.chat import (
     AttachmentPart,
     ChatRequest,
     Message,
-    Reply,
     Sampling,
     TextPart,
     Tool,
     ToolCallPart,
     ToolChoice,
     ToolResultPart,
-    fold,
 )
 from agproxy.errors import UnusableAnswer
+from agproxy.fold import Reply, fold
 from agproxy.upstreams import demo
 
 WEATHER = Tool(

@@ -1,9 +1,11 @@
 """URLs, headers and the list of models of the Gemini API."""
 
+import json
 from typing import Any
 
 import pytest
 
+from agproxy.errors import UpstreamCut
 from agproxy.upstreams import UPSTREAMS, gemini
 
 BASE = "https://generativelanguage.googleapis.com"
@@ -11,7 +13,8 @@ BASE = "https://generativelanguage.googleapis.com"
 
 @pytest.mark.parametrize("kind", UPSTREAMS)
 def test_every_upstream_has_the_same_interface(kind: str) -> None:
-    names = ("encode_request", "decode_stream", "decode_error", "is_about_signature", "refused_setting", "schema_fault")
+    names = ["encode_request", "decode_stream", "encode_count", "decode_count"]
+    names += ["decode_error", "is_about_signature", "refused_setting", "schema_fault"]
     for name in names:
         assert callable(getattr(UPSTREAMS[kind], name))
 
@@ -34,6 +37,23 @@ def test_endpoint_of_a_stream_asks_for_sse() -> None:
 )
 def test_model_name_cannot_change_the_path(model: str, quoted: str) -> None:
     assert gemini.endpoint(BASE, model, stream=False) == f"{BASE}/v1beta/models/{quoted}:generateContent"
+
+
+def test_count_asks_for_the_whole_request() -> None:
+    assert gemini.count_endpoint(BASE, "a/b") == f"{BASE}/v1beta/models/a%2Fb:countTokens"
+    body = json.loads(gemini.encode_count(b'{"contents":[{"role":"user"}],"tools":[]}', "gemini-pro-latest"))
+    inner = {"model": "models/gemini-pro-latest", "contents": [{"role": "user"}], "tools": []}
+    assert body == {"generateContentRequest": inner}
+
+
+def test_count_is_read() -> None:
+    assert gemini.decode_count(b'{"totalTokens": 31, "promptTokensDetails": []}') == 31
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"totalTokens": "31"}', b'{"totalTokens": null}'])
+def test_what_is_no_count_is_cut(payload: bytes) -> None:
+    with pytest.raises(UpstreamCut):
+        gemini.decode_count(payload)
 
 
 def test_key_goes_in_the_header_only() -> None:

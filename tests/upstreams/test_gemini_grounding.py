@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agproxy.chat import Citation
-from agproxy.upstreams.gemini_grounding import citations
+from agproxy.chat import Citation, Searched
+from agproxy.upstreams.gemini_grounding import citations, searched
 
 URL = "https://example.com/"
 
@@ -213,3 +213,16 @@ def test_nonsense_does_no_harm(metadata: dict[str, Any], texts: list[tuple[int, 
 def test_metadata_of_another_form_gives_what_it_can(metadata: dict[str, Any]) -> None:
     pages = [each.url for each in citations(metadata, [(0, "text")])]
     assert pages == (["u"] if isinstance(metadata["groundingChunks"], list) else [])
+
+
+class TestSearch:
+    def test_queries_and_pages_are_told(self) -> None:
+        metadata = {**grounding(pages="aba"), "webSearchQueries": ["wetter", "weather"]}
+        assert searched(metadata) == Searched(("wetter", "weather"), (f"{URL}a", f"{URL}b"))
+
+    def test_pages_alone_are_a_search(self) -> None:
+        assert searched(grounding(pages="a")) == Searched((), (f"{URL}a",))
+
+    @pytest.mark.parametrize("metadata", [{}, {"webSearchQueries": []}, {"webSearchQueries": [None, 3], "x": 1}])
+    def test_nothing_searched_is_no_search(self, metadata: dict[str, Any]) -> None:
+        assert searched(metadata) is None

@@ -15,6 +15,7 @@ from agproxy.chat import (
     Metadata,
     OtherChoice,
     ReasoningDelta,
+    Searched,
     TextDelta,
     TokenLogprob,
     ToolCallDelta,
@@ -46,6 +47,8 @@ CITED: list[Event | type[Exception]] = [
     Citation(f"{_REDIRECT}AUZ", "meteoschweiz.ch", 11, 16),
     Citation(f"{_REDIRECT}BVA", "srf.ch", 11, 16),
 ]
+
+SEARCHED = Searched(("Wetter Zürich",), (f"{_REDIRECT}AUZ", f"{_REDIRECT}BVA"))
 
 # What each recorded answer tells; last the class of the error it ends in, if it does.
 ANSWERS: dict[str, list[Event | type[Exception]]] = {
@@ -154,8 +157,8 @@ ANSWERS: dict[str, list[Event | type[Exception]]] = {
         TextDelta("Ja.", logprobs=(TokenLogprob("Ja", -0.125), TokenLogprob(".", 0.0))),
         Finish("stop", Usage(5, 2)),
     ],
-    "grounding.sse": [*CITED, Finish("stop", Usage(5, 9))],
-    "grounding_apart.sse": [*CITED, Finish("stop", Usage(45, 9))],
+    "grounding.sse": [*CITED, SEARCHED, Finish("stop", Usage(5, 9))],
+    "grounding_apart.sse": [*CITED, SEARCHED, Finish("stop", Usage(45, 9))],
     "tokens_used_up_by_thinking.json": [UnusableAnswer],
 }
 

@@ -15,19 +15,17 @@ from agproxy.chat import (
     OtherChoice,
     Ping,
     ReasoningDelta,
-    Reply,
-    ReplyCall,
     Sampling,
+    Searched,
     TextDelta,
     TokenLogprob,
     ToolCallDelta,
     ToolCallStart,
     ToolChoice,
     Usage,
-    first_calls,
-    fold,
 )
 from agproxy.errors import UpstreamCut
+from agproxy.fold import Reply, ReplyCall, first_calls, fold
 
 SIGNED = {"google": {"thought_signature": "QUJD"}}
 OTHER = {"google": {"thought_signature": "REVG"}}
@@ -211,3 +209,50 @@ def test_request_shared_by_attempts_cannot_be_changed() -> None:
     assert (chat.tool_choice, chat.sampling) == (ToolChoice("auto"), Sampling())
     with pytest.raises(FrozenInstanceError):
         chat.model = "other"  # type: ignore[misc]
+
+
+class TestParts:
+    """``parts`` tells the whole answer once more, in order."""
+
+    def test_runs_are_joined_and_calls_stand_where_they_began(self) -> None:
+        logprob = TokenLogprob("b", -0.5)
+        reply = folded(
+            ReasoningDelta("H"),
+            ReasoningDelta("m"),
+            TextDelta("a"),
+            Ping(),
+            TextDelta("b", SIGNED, (logprob,)),
+            ToolCallStart(0, "one", "look", OTHER),
+            TextDelta("c"),
+            ToolCallStart(1, "two", "look"),
+            ToolCallDelta(0, '{"at":'),
+            ToolCallDelta(0, "1}"),
+            ImageDelta("image/png", "QQ=="),
+            Citation("https://example.com/", "x", 0, 1),
+            Searched(("q",), ()),
+            Finish("stop"),
+        )
+        assert reply.parts == (
+            ReasoningDelta("Hm"),
+            TextDelta("ab", SIGNED, (logprob,)),
+            ToolCallStart(0, "one", "look", OTHER),
+            ToolCallDelta(0, '{"at":1}'),
+            TextDelta("c"),
+            ToolCallStart(1, "two", "look"),
+            ToolCallDelta(1, "{}"),
+            ImageDelta("image/png", "QQ=="),
+            Searched(("q",), ()),
+        )
+
+    def test_empty_piece_belongs_to_what_came_before_it(self) -> None:
+        call = ToolCallStart(0, "one", "look")
+        reply = folded(
+            TextDelta("a"), TextDelta("", SIGNED), call, TextDelta("", OTHER), TextDelta("b"), Finish("stop")
+        )
+        assert reply.parts == (
+            TextDelta("a", SIGNED),
+            call,
+            ToolCallDelta(0, "{}"),
+            TextDelta("", OTHER),
+            TextDelta("b"),
+        )
