@@ -10,8 +10,10 @@
     ├── Unauthorized          401   agproxy's own key is missing or wrong
     ├── Forbidden             403   the caller, its Host or its Origin may not use agproxy
     ├── NotFound              404   no such path
-    │   └── ModelNotFound     404   no such model
+    │   ├── ModelNotFound     404   no such model
+    │   └── NotStored         404   nothing is stored under this id
     ├── MethodNotAllowed      405
+    ├── NoWebSocket           426   the path is served over plain HTTP only
     ├── PoolUnavailable       429   no account may be used now (503 when none is usable at all)
     └── UpstreamError         502   the model service failed
         ├── UpstreamUnreachable  502   no connection, or it broke before the answer
@@ -47,6 +49,7 @@ class GatewayError(Exception):
     :param param: the request field at fault, as a path: ``messages[2].content``.
     :param code: a short machine-readable word; the class has a default.
     :param retry_after_s: seconds after which a retry may work, or None.
+    :ivar retry_at: the same as a point in time (Unix seconds), where that is known.
     """
 
     status = 500
@@ -65,6 +68,7 @@ class GatewayError(Exception):
         self.param = param
         self.code = code or self.default_code
         self.retry_after_s = retry_after_s
+        self.retry_at: float | None = None
 
 
 class ConfigError(GatewayError):
@@ -118,6 +122,12 @@ class ModelNotFound(NotFound):
     default_code = "model_not_found"
 
 
+class NotStored(NotFound):
+    """Nothing is stored under an id, or not any more."""
+
+    default_code = "not_stored"
+
+
 class MethodNotAllowed(GatewayError):
     """The path exists, but not with this method.
 
@@ -130,6 +140,17 @@ class MethodNotAllowed(GatewayError):
     def __init__(self, message: str, *, allow: tuple[str, ...]) -> None:
         super().__init__(message)
         self.allow = allow
+
+
+class NoWebSocket(GatewayError):
+    """A WebSocket was asked for where there is plain HTTP only.
+
+    Codex CLI 0.169 tries one first where it is used with ``openai_base_url``. For this status it goes over to HTTP at
+    once; for 404 and 405 it tries seven times, for 400 it gives up.
+    """
+
+    status = 426
+    default_code = "websocket_not_supported"
 
 
 class PoolUnavailable(GatewayError):

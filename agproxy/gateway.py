@@ -352,7 +352,7 @@ class Call:
             now = self._gateway.clock()
             rest = self._gateway.pool.rests(model=self._model, now=now)
             if rest is not None and math.isfinite(rest.until):
-                final.retry_after_s = rest.until - now
+                final.retry_after_s, final.retry_at = rest.until - now, rest.until
                 final.message += f" (agproxy: the first account is free again in {_duration(final.retry_after_s)})"
         return final
 
@@ -409,11 +409,13 @@ def _whole(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _unavailable(rest: Rest, model: str, wait_s: float) -> PoolUnavailable:
     if math.isinf(wait_s):
         return PoolUnavailable(f"agproxy cannot answer: {rest.reason}", status=rest.status)
-    return PoolUnavailable(
+    error = PoolUnavailable(
         f"all accounts rest for {model}; the first is free again in {_duration(wait_s)}. Its reason: {rest.reason}",
         status=rest.status,
         retry_after_s=wait_s,
     )
+    error.retry_at = rest.until
+    return error
 
 
 def _duration(seconds: float) -> str:

@@ -61,6 +61,8 @@ DEFAULTS: tuple[tuple[str, str], ...] = (
     ("gpt-*-nano*", LITE),
     ("gpt-*-luna*", LITE),
     ("gpt-3.5*", LITE),
+    ("davinci-*", LITE),  # and babbage-002, of Completions alone
+    ("babbage-*", LITE),
     ("gpt-oss-20b*", LITE),
     ("gpt-oss:20b*", LITE),
     ("codex-mini*", LITE),

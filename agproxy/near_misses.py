@@ -82,6 +82,7 @@ ENDPOINTS = (
 )
 _BY_LENGTH = tuple(sorted(ENDPOINTS, key=lambda endpoint: -len(endpoint.tail)))
 _MODEL = Endpoint(("models", "*"), "openai_chat")
+_STORED = Endpoint(("responses", "*"), "openai_responses")
 _ACTION = Endpoint(("models", "*"), "gemini")
 _ACTION_SEGMENT = re.compile(r"[^:]+:[a-z]*(?:content|contents|tokens|text|predict|predictlongrunning)")
 
@@ -109,6 +110,7 @@ _MAX_LENGTH = 2000
 # What generates answers, if its endpoint is served: the dialect, in words.
 _SURFACES = {
     "openai_chat": "OpenAI's Chat Completions",
+    "openai_completions": "OpenAI's older Completions",
     "openai_responses": "OpenAI's Responses",
     "anthropic_messages": "Anthropic's Messages",
     "gemini": "Gemini's own API",
@@ -159,7 +161,7 @@ def explain(
             return f"this version of {text}. It has {_surfaces(root_url, methods_of)}"
         missing = _not_served(miss.unserved or "", root_url, methods_of)
         return f"{text}{wrong}. {_base_sentence(root_url, dialect, client)}, but {missing}"
-    takes = miss.methods[0]
+    takes = method if method in miss.methods else miss.methods[0]
     base = _base_sentence(root_url, dialect, client, miss.path)
     text = f"{text}{wrong}. {base}; the request then goes to {takes} {root_url}{shown(miss.path[1:])}"
     if method not in miss.methods:
@@ -206,7 +208,8 @@ def _is_served(path: str, methods_of: MethodsOf) -> bool:
 
 
 def _below(dialect: str) -> str:
-    return "chat/completions and models" if dialect == "openai_chat" else DIALECTS[dialect].endpoint
+    known = DIALECTS[dialect]
+    return "chat/completions and models" if dialect == "openai_chat" else known.endpoint.removeprefix(f"/{known.base}/")
 
 
 def _base_sentence(root_url: str, dialect: str, client: Client | None, path: str = "") -> str:
@@ -288,6 +291,9 @@ def _split(words: list[str]) -> tuple[Endpoint, int, int] | None:
     if words and _ACTION_SEGMENT.fullmatch(words[-1]):
         start = count - 1 if count < 2 or words[-2] != "models" else count - 2
         return _ACTION, start, count
+    for place, (word, after) in enumerate(pairwise(words)):
+        if word == "responses" and after.startswith("resp_"):
+            return _STORED, place, count
     if "models" in words:
         return _MODEL, words.index("models"), count
     for end in range(count - 1, 0, -1):
@@ -342,8 +348,8 @@ def _meant(
     if endpoint is _ACTION:
         return "gemini", f"/{'v1' if version == 'v1' else 'v1beta'}/models/{segments[-1]}"
     meant = endpoint.meant or "/".join(endpoint.tail)
-    if endpoint is _MODEL:
-        meant = "/".join(["models", *segments[1:]])
+    if endpoint in (_MODEL, _STORED):
+        meant = "/".join([endpoint.tail[0], *segments[1:]])
     if endpoint.tail[0] == "models" and version in _GEMINI_VERSIONS and not is_googles:
         return "gemini", f"/v1beta/{meant}"
     if is_googles and methods_of(f"/{GOOGLE_BASE}/{meant}"):

@@ -5,6 +5,7 @@ import time
 import zlib
 from types import ModuleType
 from typing import Any
+from urllib.parse import parse_qs
 
 import werkzeug
 
@@ -27,6 +28,7 @@ class Request(werkzeug.Request):
     :ivar mapped_model: the physical model, once it is known.
     :ivar ignored: the request fields that are not honoured.
     :ivar account: label of the account that answered, once that is known.
+    :ivar body_length: bytes of the body, decompressed, once it has been read.
     :ivar fixed_path: the path that is served in place of the one sent, or empty.
     """
 
@@ -45,11 +47,17 @@ class Request(werkzeug.Request):
         self.account = ""
         self.fixed_path = ""
         self.call: Call | None = None
+        self.body_length = 0
         self.error = ""
 
     def redacted(self, text: str) -> str:
         """``text``, in which a key may stand by mistake, without it."""
         return redact(text, self.secrets)
+
+    def query(self) -> dict[str, str]:
+        """The parameters of the query string, the first of each name. (``args`` fails for bytes that are not UTF-8.)"""
+        found = parse_qs(self.query_string.decode("latin-1")) if self.query_string else {}
+        return {name: values[0] for name, values in found.items()}
 
     def body(self) -> bytes:
         """The whole body, decompressed.
@@ -62,6 +70,7 @@ class Request(werkzeug.Request):
         body = self._read()
         if coding == "gzip":
             body = self._unzipped(body)
+        self.body_length = len(body)
         return body
 
     def json_object(self) -> dict[str, Any]:

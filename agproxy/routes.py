@@ -12,9 +12,9 @@ from werkzeug.routing import Map, Rule
 from agproxy import clients, near_misses
 from agproxy.auth import Headers
 from agproxy.errors import MethodNotAllowed, NotFound
-from agproxy.handlers import chat, health, models
+from agproxy.handlers import chat, health, models, responses
 from agproxy.near_misses import NearMiss
-from agproxy.protocols import openai_chat, suggested
+from agproxy.protocols import openai_chat, openai_completions, openai_responses, suggested
 
 Handler = Callable[..., Response]
 # A handler, the protocol whose errors its clients read, and whether it tells no more than that agproxy runs.
@@ -51,11 +51,20 @@ ROUTES = Map(
         _rule("GET", "/v1/models", models.list_models, openai_chat),
         _rule("GET", "/v1/models/<path:model>", models.get_model, openai_chat),
         _rule("POST", "/v1/chat/completions", chat.complete, openai_chat),
+        _rule("POST", "/v1/completions", chat.complete, openai_completions),
+        _rule("POST", "/v1/responses", responses.create, openai_responses),
+        _rule("POST", "/v1/responses/compact", responses.compact, openai_responses),
+        _rule("POST", "/v1/responses/input_tokens", responses.input_tokens, openai_responses),
+        _rule("GET", "/v1/responses/<response_id>", responses.retrieve, openai_responses),
+        _rule("DELETE", "/v1/responses/<response_id>", responses.delete, openai_responses),
+        _rule("POST", "/v1/responses/<response_id>/cancel", responses.cancel, openai_responses),
+        _rule("GET", "/v1/responses/<response_id>/input_items", responses.input_items, openai_responses),
         # Where Google serves OpenAI's clients, so that the host is all they have to change:
         # https://ai.google.dev/gemini-api/docs/openai
         _rule("GET", "/v1beta/openai/models", models.list_models, openai_chat),
         _rule("GET", "/v1beta/openai/models/<path:model>", models.get_model, openai_chat),
         _rule("POST", "/v1beta/openai/chat/completions", chat.complete, openai_chat),
+        _rule("POST", "/v1beta/openai/completions", chat.complete, openai_completions),
     ],
     strict_slashes=True,
     merge_slashes=False,
@@ -108,10 +117,11 @@ def greeting(root_url: str) -> str:
 
 def bases(root_url: str) -> list[tuple[str, str]]:
     """For whom agproxy has which Base URL, in words."""
-    return [
+    served = (
         (clients.DIALECTS[dialect].people, clients.base_url(root_url, dialect))
         for dialect in near_misses.served_surfaces(methods_of)
-    ]
+    )
+    return list(dict.fromkeys(served))  # OpenAI's protocols have one Base URL
 
 
 def _near(method: str, path: str, caller: Caller) -> NearMiss | None:

@@ -132,6 +132,23 @@ def test_googles_own_openai_address_with_two_slashes_stays_with_google() -> None
     assert (miss.path, miss.wrong) == ("/v1beta/openai/chat/completions", ("it has two slashes in a row",))
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/completions", "/v1/completions"),
+        ("/v1/v1/completions", "/v1/completions"),
+        ("/v1/chat/completions/completions", "/v1/completions"),
+        ("/v1/models/completions", "/v1/completions"),
+        ("/v1beta/openai//completions", "/v1beta/openai/completions"),
+        ("/v1/completions/chat/completions", CHAT),
+    ],
+)
+def test_completions_are_told_from_chat_completions(path: str, meant: str) -> None:
+    miss = near(path)
+    assert miss is not None
+    assert (miss.path, miss.is_safe) == (meant, True)
+
+
 def test_name_of_a_model_may_have_capitals() -> None:
     miss = near("/models/GPT-4o", "GET")
     assert miss is not None
@@ -174,9 +191,6 @@ def test_base_url_that_ends_in_a_query_string_is_understood() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "unserved", "dialect"),
     [
-        ("POST", "/v1/chat/completions/responses", "/v1/responses", "openai_responses"),
-        ("POST", "/responses", "/v1/responses", "openai_responses"),
-        ("POST", "/v1/engines/x/completions", "/v1/completions", "openai_completions"),
         ("POST", "/v1/v1/messages", "/v1/messages", "anthropic_messages"),
         ("POST", "/anthropic/v1/messages", "/v1/messages", "anthropic_messages"),
         ("POST", "/v1/chat/completions/v1/messages", "/v1/messages", "anthropic_messages"),
@@ -201,7 +215,6 @@ def test_path_that_means_something_not_served_is_named_but_never_corrected(
 @pytest.mark.parametrize(
     ("method", "path", "meant"),
     [
-        ("POST", "/v1/chat/completions/responses", "/v1/responses"),
         ("POST", "/v1/v1/messages", "/v1/messages"),
         ("POST", "/anthropic/v1/messages/count_tokens", "/v1/messages/count_tokens"),
         ("POST", "/v1/engines/x/completions", "/v1/completions"),
@@ -215,7 +228,7 @@ def test_it_is_corrected_once_it_is_served(method: str, path: str, meant: str) -
     assert (miss.path, miss.unserved, miss.is_safe) == (meant, None, True)
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/v1/embeddings", "/v1/models/x:generateContent"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/embeddings", "/v1/models/x:generateContent"])
 def test_right_path_that_is_not_served_has_nothing_wrong(path: str) -> None:
     miss = near(path)
     assert miss is not None
@@ -281,6 +294,25 @@ def test_explanation_is_short_plain_text(method: str, path: str, dialect: str, r
     assert len(text) < 1800
 
 
+# Stored responses.
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "meant"),
+    [
+        ("GET", "/responses/resp_1", "/v1/responses/resp_1"),
+        ("DELETE", "/v1/v1/responses/resp_1", "/v1/responses/resp_1"),
+        ("GET", "/openai/v1/responses/resp_1/input_items", "/v1/responses/resp_1/input_items"),
+        ("POST", "/v1/v1/responses/compact", "/v1/responses/compact"),
+    ],
+)
+def test_stored_response_is_found_again(method: str, path: str, meant: str) -> None:
+    miss = near(path, method)
+    assert miss is not None
+    assert (miss.path, miss.is_safe) == (meant, True)
+    assert f"goes to {method} {ROOT}{meant[1:]}" in said(path, method)
+
+
 # What is said.
 
 
@@ -312,7 +344,9 @@ def test_explanation_of_what_is_not_served_says_so_and_what_is() -> None:
         "agproxy does not serve POST /v1/v1/messages: /v1 is in it twice. The Base URL for Claude Code is"
         " http://127.0.0.1:8045 (ANTHROPIC_BASE_URL), without a version, which the client adds, but this version of"
         " agproxy does not have /v1/messages. It has OpenAI's Chat Completions at POST"
-        " http://127.0.0.1:8045/v1/chat/completions (Base URL http://127.0.0.1:8045/v1)"
+        " http://127.0.0.1:8045/v1/chat/completions (Base URL http://127.0.0.1:8045/v1), OpenAI's older Completions at"
+        " POST http://127.0.0.1:8045/v1/completions (Base URL http://127.0.0.1:8045/v1), OpenAI's Responses at POST"
+        " http://127.0.0.1:8045/v1/responses (Base URL http://127.0.0.1:8045/v1)"
     )
     assert said("/v1/messages", client=client, dialect="anthropic_messages").startswith(
         "this version of agproxy does not serve POST /v1/messages. It has OpenAI's Chat Completions at POST "
@@ -321,8 +355,12 @@ def test_explanation_of_what_is_not_served_says_so_and_what_is() -> None:
 
 
 def test_explanation_claims_what_is_served_and_nothing_else() -> None:
-    assert near_misses.served_surfaces(routes.methods_of) == {"openai_chat": "OpenAI's Chat Completions"}
-    assert len(near_misses.served_surfaces(everything)) == 4
+    assert near_misses.served_surfaces(routes.methods_of) == {
+        "openai_chat": "OpenAI's Chat Completions",
+        "openai_completions": "OpenAI's older Completions",
+        "openai_responses": "OpenAI's Responses",
+    }
+    assert len(near_misses.served_surfaces(everything)) == 5
     miss = find("POST", "/v1/v1/messages", methods_of=everything)
     text = explain(
         "POST",
@@ -335,6 +373,17 @@ def test_explanation_claims_what_is_served_and_nothing_else() -> None:
     )
     assert "does not have" not in text
     assert f"the request then goes to POST {ROOT}v1/messages" in text
+
+
+@pytest.mark.parametrize(
+    ("dialect", "words"),
+    [
+        ("openai_chat", "is http://127.0.0.1:8045/v1, with chat/completions and models below it"),
+        ("openai_completions", "is http://127.0.0.1:8045/v1, with completions below it"),
+    ],
+)
+def test_explanation_of_a_path_near_to_nothing_says_what_is_below_the_base_url(dialect: str, words: str) -> None:
+    assert said("/nothing", dialect=dialect).endswith(words)
 
 
 def test_explanation_of_ollamas_paths_sends_to_another_provider() -> None:

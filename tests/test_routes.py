@@ -1,14 +1,15 @@
 """Every path that agproxy answers, and what it says about those that it does not."""
 
 from dataclasses import dataclass, field
+from types import ModuleType
 
 import pytest
 from werkzeug.datastructures import EnvironHeaders
 
 from agproxy.errors import MethodNotAllowed, NotFound, redact
 from agproxy.handlers import chat, health, models
-from agproxy.protocols import openai_chat
-from agproxy.routes import ROUTES, fixed, match, methods_of
+from agproxy.protocols import openai_chat, openai_completions
+from agproxy.routes import ROUTES, bases, fixed, match, methods_of
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,23 @@ def test_the_route_table() -> None:
         for method in sorted((rule.methods or set()) - {"HEAD"})  # Werkzeug adds it to GET
     )
     assert table == [
+        ("DELETE", "/v1/responses/<response_id>"),
         ("GET", "/health"),
         ("GET", "/healthz"),
         ("GET", "/v1/models"),
         ("GET", "/v1/models/<path:model>"),
+        ("GET", "/v1/responses/<response_id>"),
+        ("GET", "/v1/responses/<response_id>/input_items"),
         ("GET", "/v1beta/openai/models"),
         ("GET", "/v1beta/openai/models/<path:model>"),
         ("POST", "/v1/chat/completions"),
+        ("POST", "/v1/completions"),
+        ("POST", "/v1/responses"),
+        ("POST", "/v1/responses/<response_id>/cancel"),
+        ("POST", "/v1/responses/compact"),
+        ("POST", "/v1/responses/input_tokens"),
         ("POST", "/v1beta/openai/chat/completions"),
+        ("POST", "/v1beta/openai/completions"),
     ]
 
 
@@ -62,6 +72,12 @@ def test_the_route_table() -> None:
 )
 def test_path_has_a_handler(method: str, path: str, handler: object, is_health: bool, values: dict[str, str]) -> None:
     assert match(method, path, Caller()) == ((handler, openai_chat, is_health), values)
+
+
+@pytest.mark.parametrize(("path", "protocol"), [("completions", openai_completions)])
+@pytest.mark.parametrize("base", ["/v1", "/v1beta/openai"])
+def test_path_of_another_protocol_has_the_same_handler(base: str, path: str, protocol: ModuleType) -> None:
+    assert match("POST", f"{base}/{path}", Caller()) == ((chat.complete, protocol, False), {})
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "BREW"])
@@ -93,6 +109,7 @@ def test_other_path_is_not_found_and_never_redirected(method: str, path: str) ->
         ("GET", "/v1/chat/completions", ("POST",)),
         ("HEAD", "/v1/chat/completions", ("POST",)),
         ("OPTIONS", "/v1/chat/completions", ("POST",)),
+        ("GET", "/v1/completions", ("POST",)),
         ("POST", "/v1/models", ("GET", "HEAD")),
         ("DELETE", "/v1/models/gpt-4o", ("GET", "HEAD")),
         ("POST", "/healthz", ("GET", "HEAD")),
@@ -154,6 +171,12 @@ def test_path_that_ended_up_in_the_query_string_is_understood() -> None:
     assert "secret" not in caught.value.message
 
 
+def test_each_base_url_is_told_once() -> None:
+    told = bases("http://127.0.0.1:8045/")
+    assert told[0] == ("OpenAI clients", "http://127.0.0.1:8045/v1")
+    assert len(told) == len(set(told))
+
+
 # Paths that can be served all the same.
 
 
@@ -163,6 +186,8 @@ def test_path_that_ended_up_in_the_query_string_is_understood() -> None:
         ("POST", "/v1/v1/chat/completions", "/v1/chat/completions"),
         ("POST", "//v1/chat/completions", "/v1/chat/completions"),
         ("POST", "/v1/models/chat/completions", "/v1/chat/completions"),
+        ("POST", "/v1/v1/completions", "/v1/completions"),
+        ("POST", "/v1/engines/davinci/completions", "/v1/completions"),
         ("POST", "/v1beta/openai//chat/completions", "/v1beta/openai/chat/completions"),
         ("OPTIONS", "/chat/completions", "/v1/chat/completions"),
         ("HEAD", "/models", "/v1/models"),

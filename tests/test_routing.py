@@ -27,6 +27,8 @@ DEFAULTS = {
     "gpt-4.5-preview": PRO,
     "gpt-3.5-turbo": LITE,
     "gpt-3.5-turbo-instruct": LITE,
+    "davinci-002": LITE,
+    "babbage-002": LITE,
     "chatgpt-4o-latest": FLASH,
     "chat-latest": FLASH,
     "gpt-5": FLASH,

@@ -1,8 +1,10 @@
 """Answers of a model, for every protocol: decode, ask, encode."""
 
+import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from werkzeug import Response
 
@@ -21,37 +23,78 @@ _SESSION_HEADERS = ("X-Session-Id", "Session-Id")
 
 def complete(gateway: Gateway, request: Request) -> Response:
     """One answer, whole or streamed, in the protocol of the route."""
-    body = request.json_object()
-    # The model first, so that answers to bad requests name the mapped model too.
-    request.mapped_model = gateway.resolve(fields.string(body, "model", required=True) or "").model
-    try:
+    body = read(gateway, request)
+    with nesting():
         chat = request.protocol.decode_request(body)
-        request.ignored = chat.ignored
-        request.call = call = Call(gateway, _with_session(chat, request), model=request.mapped_model)
-        call.check()
-        request.ignored = call.ignored
+    return answer(gateway, request, chat)
+
+
+def read(gateway: Gateway, request: Request) -> fields.Body:
+    """The body of a request for a model. The model first, so that answers to bad requests name the mapped one too."""
+    body = request.json_object()
+    request.mapped_model = gateway.resolve(fields.string(body, "model", required=True) or "").model
+    return body
+
+
+@contextlib.contextmanager
+def nesting() -> Iterator[None]:
+    """Within it, what is nested too deeply is the client's fault."""
+    try:
+        yield
     except RecursionError as error:
         raise BadRequest("the body is nested too deeply", code="invalid_json") from error
+
+
+def call_for(
+    gateway: Gateway, request: Request, chat: ChatRequest, *, session: str | None = None, counts: bool = False
+) -> Call:
+    """The call that a request makes; see :class:`~agproxy.gateway.Call`."""
+    request.ignored = chat.ignored
+    with nesting():
+        chat = _with_session(chat, request)
+        request.call = call = Call(gateway, chat, model=request.mapped_model, session=session, counts=counts)
+        call.check()
+    request.ignored = call.ignored
+    return call
+
+
+def answer(
+    gateway: Gateway,
+    request: Request,
+    chat: ChatRequest,
+    *,
+    id_: str = "",
+    session: str | None = None,
+    conclude: Callable[[Call, dict[str, Any]], None] | None = None,
+) -> Response:
+    """The answer to a decoded request.
+
+    :param id_: the id of the answer; empty = a new one.
+    :param session: the conversation's key; None = the one that ``conversations`` finds.
+    :param conclude: see :class:`~agproxy.chat.ReplyMeta`; it is given the call, too.
+    """
+    call = call_for(gateway, request, chat, session=session)
     meta = ReplyMeta(
-        id=f"{request.protocol.ID_PREFIX}{gateway.new_id()}",
+        id=id_ or f"{request.protocol.ID_PREFIX}{gateway.new_id()}",
         created=int(gateway.clock()),
         model=chat.model,
         include_usage=chat.include_usage,
         freeform=frozenset(tool.name for tool in chat.tools if tool.freeform),
         older_calls=chat.older_calls,
         echo=chat.echo,
+        conclude=None if conclude is None else lambda whole: conclude(call, whole),
     )
     if chat.stream:
         return _streamed(gateway, request, call, meta)
     reply = fold(call.events())
-    _answered(request)
+    answered(request)
     return Response(encode_json(request.protocol.encode_reply(reply, meta)), mimetype="application/json")
 
 
 def _streamed(gateway: Gateway, request: Request, call: Call, meta: ReplyMeta) -> Response:
     relay = Relay(call.events, call.cancel, ping_s=gateway.config.upstream.ping_s)
     if relay.start():
-        _answered(request)
+        answered(request)
     stream = request.protocol.encode_stream(_timed(relay.events(), request), meta)
     response = Response(stream, mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-cache"
@@ -69,7 +112,7 @@ def _with_session(chat: ChatRequest, request: Request) -> ChatRequest:
     return chat
 
 
-def _answered(request: Request) -> None:
+def answered(request: Request) -> None:
     """Upstream has begun to answer: now it is known who does."""
     request.first_event_s = time.monotonic() - request.started
     if request.call is not None and request.call.account is not None:
@@ -80,5 +123,5 @@ def _answered(request: Request) -> None:
 def _timed(events: Iterable[Event], request: Request) -> Iterator[Event]:
     for event in events:
         if request.first_event_s is None and not isinstance(event, Ping):
-            _answered(request)
+            answered(request)
         yield event

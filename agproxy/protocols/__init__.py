@@ -7,14 +7,14 @@ encode_stream encode_failure`` too, as ``openai_chat`` does, and a line for each
 from types import ModuleType
 
 from agproxy.auth import Headers
-from agproxy.protocols import anthropic_messages, gemini, openai_chat
+from agproxy.protocols import anthropic_messages, gemini, openai_chat, openai_completions, openai_responses
 
 # The last of these in a path tells: what stands before it is the Base URL, where anything may have been typed.
 _IN_PATHS = (
     ("/v1beta/openai", openai_chat),
     ("/chat/completions", openai_chat),
-    ("/completions", openai_chat),
-    ("/responses", openai_chat),
+    ("/completions", openai_completions),
+    ("/responses", openai_responses),
     ("/messages", anthropic_messages),
     ("/api/event_logging", anthropic_messages),
     ("/v1beta", gemini),
@@ -38,10 +38,10 @@ def suggested(path: str, headers: Headers) -> ModuleType:
     It decides only how an error looks, so that the client that took a wrong turn can read it.
     """
     path = path.lower()
-    places = [path.rfind(mark) for mark, _ in _IN_PATHS]
-    last = max(places)
-    if last >= 0:
-        return _IN_PATHS[places.index(last)][1]
+    # By their ends: those of /chat/completions and /completions are the same, and then the first of the list counts.
+    ends = [place + len(mark) if (place := path.rfind(mark)) >= 0 else 0 for mark, _ in _IN_PATHS]
+    if last := max(ends):
+        return _IN_PATHS[ends.index(last)][1]
     if "anthropic-version" in headers:
         return anthropic_messages
     if "x-goog-api-key" in headers or "x-goog-api-client" in headers:

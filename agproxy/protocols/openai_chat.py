@@ -10,6 +10,7 @@ from typing import Any
 
 from agproxy import sse
 from agproxy.chat import (
+    ChatRequest,
     Citation,
     Event,
     Failed,
@@ -26,15 +27,31 @@ from agproxy.chat import (
     ToolCallStart,
     Usage,
 )
-from agproxy.errors import GatewayError
+from agproxy.errors import BadRequest, GatewayError
 from agproxy.fold import Reply
 from agproxy.jsonwire import encode_json
-from agproxy.protocols.openai_chat_request import decode_request
+from agproxy.protocols import openai_chat_request, openai_responses_request
+from agproxy.protocols.fields import Body
 
 __all__ = ["decode_request", "encode_reply", "encode_stream", "encode_error", "encode_failure"]
 
 NAME = "openai_chat"
 ID_PREFIX = "chatcmpl-"
+
+
+def decode_request(body: Body) -> ChatRequest:
+    """The request that ``body`` makes, which may be one of Responses, as some clients send here.
+
+    :raises BadRequest: naming the field at fault.
+    """
+    if "messages" in body or not ("input" in body or "instructions" in body):
+        return openai_chat_request.decode_request(body)
+    if body.get("previous_response_id"):
+        raise BadRequest(
+            "previous_response_id goes with POST /v1/responses; here, send the whole conversation as messages",
+            param="previous_response_id",
+        )
+    return openai_responses_request.decode_request(body)
 
 
 def encode_reply(reply: Reply, meta: ReplyMeta) -> dict[str, Any]:
@@ -44,12 +61,13 @@ def encode_reply(reply: Reply, meta: ReplyMeta) -> dict[str, Any]:
         "object": "chat.completion",
         "created": meta.created,
         "model": meta.model,
-        "choices": [_choice(each, index, meta) for index, each in enumerate((reply, *reply.others))],
-        "usage": _usage(reply.finish.usage),
+        "choices": [encode_choice(each, index, meta) for index, each in enumerate((reply, *reply.others))],
+        "usage": encode_usage(reply.finish.usage),
     }
 
 
-def _choice(reply: Reply, index: int, meta: ReplyMeta) -> dict[str, Any]:
+def encode_choice(reply: Reply, index: int, meta: ReplyMeta) -> dict[str, Any]:
+    """One of the choices of a whole answer."""
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": reply.finish.refusal}
     if reply.reasoning:
         message["reasoning_content"] = reply.reasoning
@@ -60,7 +78,7 @@ def _choice(reply: Reply, index: int, meta: ReplyMeta) -> dict[str, Any]:
             _call(call.id, call.name, call.arguments, call.provider_metadata, meta) for call in reply.calls
         ]
     if reply.images:
-        message["images"] = [_image(image, index) for index, image in enumerate(reply.images)]
+        message["images"] = [encode_image(image, index) for index, image in enumerate(reply.images)]
     if reply.citations:
         message["annotations"] = [_annotation(citation) for citation in reply.citations]
     if not (reply.text or reply.calls or reply.finish.refusal):
@@ -99,7 +117,7 @@ def encode_stream(events: Iterable[Event], meta: ReplyMeta) -> Iterator[bytes]:
             yield chunks
         if isinstance(each, Finish):
             if meta.include_usage:
-                usage = encode_json(_usage(each.usage))
+                usage = encode_json(encode_usage(each.usage))
                 yield b"data: " + head[:-1] + b',"choices":[],"usage":' + usage + b"}\n\n"
             yield sse.DONE
 
@@ -143,7 +161,7 @@ class _Choice:
                 return self._chunk({"tool_calls": [call]})
             case ImageDelta():
                 self._images += 1
-                return self._chunk({"images": [_image(event, self._images - 1)]})
+                return self._chunk({"images": [encode_image(event, self._images - 1)]})
             case Citation():
                 self._citations.append(event)
             case Finish():
@@ -166,7 +184,7 @@ class _Choice:
 
     def _end(self, finish: Finish) -> bytes:
         chunks = [
-            self._chunk({"tool_calls": [{"index": index, "custom": {"input": _freeform_input("".join(pieces))}}]})
+            self._chunk({"tool_calls": [{"index": index, "custom": {"input": freeform_input("".join(pieces))}}]})
             for index, pieces in self._inputs.items()
         ]
         if self._citations:  # once, after the text, as OpenAI streams them
@@ -209,18 +227,19 @@ def _annotation(citation: Citation) -> dict[str, Any]:
 
 
 def _logprobs(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
-    content = [{**_token(token), "top_logprobs": [_token(each) for each in token.top]} for token in tokens]
+    content = [{**encode_token(token), "top_logprobs": [encode_token(each) for each in token.top]} for token in tokens]
     return {"content": content, "refusal": None}
 
 
-def _token(token: TokenLogprob) -> dict[str, Any]:
+def encode_token(token: TokenLogprob) -> dict[str, Any]:
+    """One token, without its alternatives."""
     return {"token": token.token, "logprob": token.logprob, "bytes": list(token.token.encode())}
 
 
 def _call(id_: str, name: str, arguments: str, metadata: Metadata | None, meta: ReplyMeta) -> dict[str, Any]:
     call: dict[str, Any]
     if name in meta.freeform:
-        call = {"id": id_, "type": "custom", "custom": {"name": name, "input": _freeform_input(arguments)}}
+        call = {"id": id_, "type": "custom", "custom": {"name": name, "input": freeform_input(arguments)}}
     else:
         call = {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
     if metadata:
@@ -228,13 +247,20 @@ def _call(id_: str, name: str, arguments: str, metadata: Metadata | None, meta: 
     return call
 
 
-def _freeform_input(arguments: str) -> str:
-    """The plain text of a freeform call, whose arguments are ``{"input": text}``."""
-    value = json.loads(arguments or "{}").get("input", "")
+def freeform_input(arguments: str) -> str:
+    """The plain text of a freeform call, whose arguments are ``{"input": text}``; models may put it elsewhere."""
+    try:
+        written = json.loads(arguments or "{}")
+    except ValueError:  # cut short
+        return arguments
+    value = written
+    if isinstance(written, dict):
+        texts = [each for each in written.values() if isinstance(each, str)]
+        value = written["input"] if "input" in written else texts[0] if texts else written or ""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _image(image: ImageDelta, index: int) -> dict[str, Any]:
+def encode_image(image: ImageDelta, index: int) -> dict[str, Any]:
     """As OpenRouter and LiteLLM give images of a chat answer; OpenAI's own chat has none."""
     encoded: dict[str, Any] = {
         "type": "image_url",
@@ -246,7 +272,8 @@ def _image(image: ImageDelta, index: int) -> dict[str, Any]:
     return encoded
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def encode_usage(usage: Usage) -> dict[str, Any]:
+    """The usage object; that of Completions is the same (``CompletionUsage`` of the ``openai`` package)."""
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,

@@ -6,6 +6,7 @@ Google's additions: https://ai.google.dev/gemini-api/docs/openai, ``extra_body``
 """
 
 import re
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +39,7 @@ _HARMLESS: dict[str, tuple[object, ...]] = {
 _MAX_TOKENS = 2**31 - 1  # GenerationConfig.max_output_tokens is an int32
 _MAX_STOP = 5  # GenerationConfig.stop_sequences
 _MAX_CHOICES = 8  # GenerationConfig.candidate_count
-_MAX_TOP_LOGPROBS = 20  # of GenerationConfig.logprobs, and of OpenAI's
+MAX_TOP_LOGPROBS = 20  # of GenerationConfig.logprobs, and of OpenAI's
 # ``ReasoningEffort`` of the ``openai`` package; Gemini has no more than "high". The words of other services for "as
 # the model likes" stand beside them.
 _EFFORTS: dict[str, Effort | None] = {
@@ -61,14 +62,8 @@ def decode_request(body: Body) -> ChatRequest:
     """
     model = fields.string(body, "model", required=True)
     assert model is not None  # noqa: S101 (required)
-    ignored = [
-        name
-        for name, value in body.items()
-        if name not in _SERVED and value is not None and value not in _HARMLESS.get(name, ())
-    ]
-    options = body.get("stream_options")
-    options = {} if options is None else fields.mapping(options, "stream_options")
-    ignored += [f"stream_options.{name}" for name, value in options.items() if name != "include_usage" and value]
+    ignored = unserved(body, _SERVED)
+    include_usage = stream_usage(body, ignored)
     messages = decode_messages(body, ignored)
     tools, searches = decode_tools(body, ignored)
     searches = _web_search(body, ignored) + searches
@@ -78,7 +73,7 @@ def decode_request(body: Body) -> ChatRequest:
     else:
         choice, unread = "tool_choice", ["functions", "function_call"]
     ignored += [name for name in unread if body.get(name) not in (None, [], "auto")]
-    thinking, google = _google(body, ignored)
+    thinking, google = decode_google(body, ignored)
     parallel = body.get("parallel_tool_calls") is None or fields.boolean(body, "parallel_tool_calls")
     return ChatRequest(
         model=model,
@@ -87,19 +82,42 @@ def decode_request(body: Body) -> ChatRequest:
         tool_choice=decode_tool_choice(body.get(choice), tools, searches, param=choice, ignored=ignored),
         parallel_calls=parallel and not older_calls,
         older_calls=older_calls,
-        sampling=_sampling(body, ignored),
-        thinking=_with_effort(thinking, body, ignored),
-        json_format=_json_format(body, ignored),
+        sampling=sampling(body, ignored, top_logprobs=_top_logprobs(body, ignored)),
+        thinking=with_effort(
+            thinking, fields.string(body, "reasoning_effort"), param="reasoning_effort", ignored=ignored
+        ),
+        json_format=decode_format(body.get("response_format"), "response_format", ignored),
         web_search=searches,
         provider_options=google,
         stream=fields.boolean(body, "stream"),
-        include_usage=fields.boolean(options, "include_usage", path="stream_options."),
+        include_usage=include_usage,
         session=fields.string(body, "prompt_cache_key") or None,
         ignored=tuple(dict.fromkeys(ignored)),
     )
 
 
-def _sampling(body: Body, ignored: list[str]) -> Sampling:
+def unserved(body: Body, served: Container[str]) -> list[str]:
+    """The fields that ask for something and are none of those ``served``."""
+    return [
+        name
+        for name, value in body.items()
+        if name not in served and value is not None and value not in _HARMLESS.get(name, ())
+    ]
+
+
+def stream_usage(body: Body, ignored: list[str]) -> bool:
+    """Whether ``stream_options`` ask for the usage at the end of a stream."""
+    value = body.get("stream_options")
+    options = {} if value is None else fields.mapping(value, "stream_options")
+    ignored += [f"stream_options.{name}" for name, option in options.items() if name != "include_usage" and option]
+    return fields.boolean(options, "include_usage", path="stream_options.")
+
+
+def sampling(body: Body, ignored: list[str], *, top_logprobs: int | None) -> Sampling:
+    """How the answer is sampled.
+
+    :param top_logprobs: as in :class:`Sampling`; Completions have another field for it.
+    """
     limit = fields.integer(body, "max_completion_tokens", low=1, high=_MAX_TOKENS)
     older = fields.integer(body, "max_tokens", low=1, high=_MAX_TOKENS)
     if limit is not None and older is not None and older != limit:
@@ -108,13 +126,6 @@ def _sampling(body: Body, ignored: list[str]) -> Sampling:
     seed = None if sent is None else sent & 0x7FFFFFFF  # Gemini's is an int32
     if seed != sent:
         ignored.append("seed")
-    top_logprobs = fields.integer(body, "top_logprobs", low=0, high=_MAX_TOP_LOGPROBS)
-    if not fields.boolean(body, "logprobs"):
-        if top_logprobs:
-            ignored.append("top_logprobs")  # which goes with logprobs = true only
-        top_logprobs = None
-    elif top_logprobs is None:
-        top_logprobs = 0
     return Sampling(
         temperature=fields.number(body, "temperature", low=0, high=2),
         top_p=fields.number(body, "top_p", low=0, high=1),
@@ -128,6 +139,15 @@ def _sampling(body: Body, ignored: list[str]) -> Sampling:
         choices=fields.integer(body, "n", low=1, high=_MAX_CHOICES) or 1,
         top_logprobs=top_logprobs,
     )
+
+
+def _top_logprobs(body: Body, ignored: list[str]) -> int | None:
+    wanted = fields.integer(body, "top_logprobs", low=0, high=MAX_TOP_LOGPROBS)
+    if fields.boolean(body, "logprobs"):
+        return wanted or 0
+    if wanted:
+        ignored.append("top_logprobs")  # which goes with logprobs = true only
+    return None
 
 
 def _stop(body: Body) -> tuple[str, ...]:
@@ -144,26 +164,27 @@ def _stop(body: Body) -> tuple[str, ...]:
     return stop
 
 
-def _json_format(body: Body, ignored: list[str]) -> JsonFormat | None:
-    """``response_format``; beside OpenAI's form, a ``schema`` that stands one level higher, as others have it."""
-    value = body.get("response_format")
+def decode_format(value: object, path: str, ignored: list[str]) -> JsonFormat | None:
+    """``response_format``, or ``text.format`` of Responses, whose ``schema`` stands one level higher.
+
+    :param path: the field, for errors; for ``ignored``, to which is added what is not honoured, too.
+    """
     if value is None:
         return None
-    holder = fields.mapping(value, "response_format")
+    holder = fields.mapping(value, path)
     kind = holder.get("type")
     if kind == "text":
         return None
     if kind == "json_object":
-        return JsonFormat(_schema(holder, "response_format", ignored))
+        return JsonFormat(_schema(holder, path, ignored))
     if kind == "json_schema":
         inner = holder.get("json_schema")
         if inner is None and "schema" in holder:
-            return JsonFormat(_schema(holder, "response_format", ignored))
-        path = "response_format.json_schema"
+            return JsonFormat(_schema(holder, path, ignored))
+        path += ".json_schema"
         return JsonFormat(_schema(fields.mapping(inner, path), path, ignored))
     raise BadRequest(
-        f"response_format.type must be one of text, json_object, json_schema, not {shown(kind)}",
-        param="response_format.type",
+        f"{path}.type must be one of text, json_object, json_schema, not {shown(kind)}", param=f"{path}.type"
     )
 
 
@@ -196,23 +217,21 @@ def _web_search(body: Body, ignored: list[str]) -> tuple[str, ...]:
 # Thinking, and what Google's own OpenAI layer takes beyond OpenAI's fields.
 
 
-def _with_effort(thinking: Thinking, body: Body, ignored: list[str]) -> Thinking:
-    """``reasoning_effort`` and Google's fields exclude each other; the more exact ones count."""
-    effort = fields.string(body, "reasoning_effort")
+def with_effort(thinking: Thinking, effort: str | None, *, param: str, ignored: list[str]) -> Thinking:
+    """An effort in words and Google's fields exclude each other; the more exact ones count."""
     if effort is None:
         return thinking
     if effort not in _EFFORTS:
         raise BadRequest(
-            f"reasoning_effort must be one of none, minimal, low, medium, high, xhigh, max, not {shown(effort)}",
-            param="reasoning_effort",
+            f"{param} must be one of none, minimal, low, medium, high, xhigh, max, not {shown(effort)}", param=param
         )
     if thinking.effort is not None or thinking.budget_tokens is not None:
-        ignored.append("reasoning_effort")
+        ignored.append(param)
         return thinking
     return replace(thinking, effort=_EFFORTS[effort])
 
 
-def _google(body: Body, ignored: list[str]) -> tuple[Thinking, dict[str, Any] | None]:
+def decode_google(body: Body, ignored: list[str]) -> tuple[Thinking, dict[str, Any] | None]:
     """``extra_body.google``; SDKs unwrap one ``extra_body``, so that ``google`` may also stand alone."""
     outer = body.get("extra_body")
     holder = {} if outer is None else fields.mapping(outer, "extra_body")

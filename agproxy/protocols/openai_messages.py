@@ -1,4 +1,4 @@
-"""The ``messages`` of Chat Completions.
+"""The ``messages`` of Chat Completions, and the same as items of Responses.
 
 Wire: ``ChatCompletionMessageParam`` and ``ChatCompletionContentPartParam`` of the ``openai`` package. Parts as
 Responses, OpenRouter and LiteLLM write them are understood too.
@@ -51,43 +51,51 @@ def decode_messages(body: Body, ignored: list[str]) -> tuple[Message, ...]:
     messages = []
     for position, value in enumerate(values):
         path = f"messages[{position}]"
-        message = fields.mapping(value, path)
-        role = message.get("role")
-        if role not in _ROLES:
-            raise BadRequest(f"{path}.role must be one of {', '.join(_ROLES)}, not {shown(role)}", param=f"{path}.role")
-        ignored += [f"messages[].{name}" for name, extra in message.items() if extra and name not in _READ[role]]
-        messages.append(_message(role, message, path, ignored))
+        messages.append(decode_message(fields.mapping(value, path), path, ignored))
     return tuple(messages)
 
 
-def _message(role: str, message: Body, path: str, ignored: list[str]) -> Message:
+def decode_message(
+    message: Body, path: str, ignored: list[str], *, listed: str = "messages[]", harmless: frozenset[str] = frozenset()
+) -> Message:
+    """One message.
+
+    :param path: where it stands, for errors; ``listed`` is the same for what is not honoured.
+    :param harmless: what it may hold beside that, and which says nothing to a model.
+    """
+    role = message.get("role")
+    if role not in _ROLES:
+        raise BadRequest(f"{path}.role must be one of {', '.join(_ROLES)}, not {shown(role)}", param=f"{path}.role")
+    read = _READ[role] | harmless
+    ignored += [f"{listed}.{name}" for name, extra in message.items() if extra and name not in read]
+    listed += ".content[]"
     match role:
         case "system" | "developer":
-            return Message("system", tuple(_content(message, path, ("text",), ignored)))
+            return Message("system", tuple(_content(message, path, ("text",), ignored, listed)))
         case "user":
-            return Message("user", tuple(_content(message, path, _USER_PARTS, ignored)))
+            return Message("user", tuple(_content(message, path, USER_PARTS, ignored, listed)))
         case "assistant":
-            return Message("assistant", tuple(_assistant(message, path, ignored)))
+            return Message("assistant", tuple(_assistant(message, path, ignored, listed)))
         case _:
             name = fields.string(message, "name", path=f"{path}.") or ""
             if role == "tool":
                 call_id = fields.string(message, "tool_call_id", path=f"{path}.", required=True) or ""
             else:  # the "function" role, which "tool" replaced, knows its call by name only
                 call_id = f"function_{name}"
-            parts = _content(message, path, _USER_PARTS, ignored)
+            parts = _content(message, path, USER_PARTS, ignored, listed)
             return Message("tool", (ToolResultPart(call_id, name, tuple(parts)),))
 
 
-def _assistant(message: Body, path: str, ignored: list[str]) -> list[Part]:
+def _assistant(message: Body, path: str, ignored: list[str], listed: str) -> list[Part]:
     parts: list[Part] = []
     reasoning = fields.string(message, "reasoning_content", path=f"{path}.")
     if reasoning:
         parts.append(ReasoningPart(reasoning))
-    parts += _content(message, path, ("text", "refusal", "image_url"), ignored)
+    parts += _content(message, path, ("text", "refusal", "image_url"), ignored, listed)
     refusal = fields.string(message, "refusal", path=f"{path}.")
     if refusal:
         parts.append(TextPart(refusal))
-    metadata = _metadata(message)
+    metadata = decode_metadata(message)
     if metadata:
         last = next((part for part in reversed(parts) if isinstance(part, TextPart)), None)
         if last is None:
@@ -98,7 +106,7 @@ def _assistant(message: Body, path: str, ignored: list[str]) -> list[Part]:
         where = f"{path}.images[{position}]"
         image = fields.mapping(value, where)
         part = _image(image, where, ignored)
-        part.provider_metadata = _metadata(image)
+        part.provider_metadata = decode_metadata(image)
         parts.append(part)
     for position, value in enumerate(fields.array(message, "tool_calls", path=f"{path}.")):
         parts.append(_tool_call(fields.mapping(value, f"{path}.tool_calls[{position}]"), path, position))
@@ -122,7 +130,7 @@ def _tool_call(call: Body, path: str, position: int) -> ToolCallPart:
     else:
         arguments = decode_arguments(function.get("arguments"))
     call_id = fields.string(call, "id", path=f"{path}.") or path
-    return ToolCallPart(call_id, name, arguments, _metadata(call))
+    return ToolCallPart(call_id, name, arguments, decode_metadata(call))
 
 
 def decode_arguments(value: object) -> dict[str, Any]:
@@ -160,7 +168,7 @@ def _fits_struct(value: object, levels: int) -> bool:
     return not isinstance(value, int) or abs(value) < 2**1023
 
 
-def _metadata(holder: Body) -> Metadata | None:
+def decode_metadata(holder: Body) -> Metadata | None:
     """``extra_content`` as Google's OpenAI layer defines it, if it is well formed; anything else is not ours."""
     extra = holder.get("extra_content")
     if isinstance(extra, dict) and isinstance(google := extra.get("google"), dict):
@@ -173,7 +181,7 @@ def _metadata(holder: Body) -> Metadata | None:
 # Parts of a message's content.
 
 
-def _content(message: Body, path: str, kinds: tuple[str, ...], ignored: list[str]) -> list[Any]:
+def _content(message: Body, path: str, kinds: tuple[str, ...], ignored: list[str], listed: str) -> list[Any]:
     """The parts of ``message["content"]``: a string, null, or an array of parts of the given kinds."""
     content = message.get("content")
     if content is None:
@@ -182,24 +190,31 @@ def _content(message: Body, path: str, kinds: tuple[str, ...], ignored: list[str
                 f"{path}.content", "a string or an array of parts", content, missing="content" not in message
             )
         return []
+    return decode_parts(content, f"{path}.content", kinds, ignored, listed)
+
+
+def decode_parts(
+    content: object, path: str, kinds: tuple[str, ...], ignored: list[str], listed: str
+) -> list[TextPart | AttachmentPart]:
+    """The parts that a string is, or an array holds, each of one of the given kinds."""
     if isinstance(content, str):
         return [TextPart(content)] if content else []
     if not isinstance(content, list):
-        raise fields.wrong_type(f"{path}.content", "a string or an array of parts", content)
+        raise fields.wrong_type(path, "a string or an array of parts", content)
     parts: list[TextPart | AttachmentPart] = []
     for position, value in enumerate(content):
-        where = f"{path}.content[{position}]"
+        where = f"{path}[{position}]"
         if isinstance(value, str):
             value = {"type": "text", "text": value}
         part = fields.mapping(value, where)
         kind = part.get("type")
-        kind = _SYNONYMS.get(kind, kind) if isinstance(kind, str) else kind
+        kind = SYNONYMS.get(kind, kind) if isinstance(kind, str) else kind
         if kind not in kinds:
             raise BadRequest(
                 f"{where}.type must be one of {', '.join(kinds)} here, not {shown(part.get('type'))}",
                 param=f"{where}.type",
             )
-        ignored += [f"messages[].content[].{name}" for name, extra in part.items() if extra and name not in _PART_KEYS]
+        ignored += [f"{listed}.{name}" for name, extra in part.items() if extra and name not in _PART_KEYS]
         if kind in _FILES:
             parts.append(_FILES[kind](part, where, ignored))
         else:
@@ -212,10 +227,11 @@ def _content(message: Body, path: str, kinds: tuple[str, ...], ignored: list[str
 _PART_KEYS = frozenset(
     {
         *("type", "text", "refusal", "annotations", "image_url", "video_url", "detail", "input_audio", "format"),
-        *("file", "filename", "file_data", "file_url", "file_id"),
+        *("file", "filename", "file_data", "file_url", "file_id", "logprobs"),
     }
 )
-_SYNONYMS = {
+# Of other APIs, or of Responses, for the kinds of parts above.
+SYNONYMS = {
     "input_text": "text",
     "output_text": "text",  # Responses
     "input_image": "image_url",
@@ -235,14 +251,17 @@ def _video(part: Body, where: str, ignored: list[str]) -> AttachmentPart:
 
 def _addressed(part: Body, where: str, ignored: list[str], *, kind: str, what: str) -> AttachmentPart:
     value = part.get(kind)
-    if isinstance(value, str):  # not in the reference, but sent by some clients
-        value = {"url": value}
+    param = f"{where}.{kind}.url"
+    if isinstance(value, str):  # as Responses has it
+        value, param = {"url": value}, f"{where}.{kind}"
+    elif value is None and part.get("file_id"):
+        raise _not_stored(f"{where}.file_id", kind)
     holder = fields.mapping(value, f"{where}.{kind}")
     url = fields.string(holder, "url", path=f"{where}.{kind}.", required=True) or ""
     if (holder.get("detail") or part.get("detail")) not in (None, "auto"):
         ignored.append(f"{kind}.detail")
     declared = holder.get("format")  # LiteLLM's word for the media type
-    return attachment(url, declared if isinstance(declared, str) else "", what=what, param=f"{where}.{kind}.url")
+    return attachment(url, declared if isinstance(declared, str) else "", what=what, param=param)
 
 
 def _audio(part: Body, where: str, ignored: list[str]) -> AttachmentPart:
@@ -268,16 +287,21 @@ def _file(part: Body, where: str, ignored: list[str]) -> AttachmentPart:
             if source.startswith("files/"):
                 source = _GEMINI_FILES + source
             elif ":" not in source:
-                raise BadRequest(
-                    f"{path}file_id names a file that was uploaded elsewhere, and agproxy stores none; send its"
-                    " content as file_data (data:application/pdf;base64,...)",
-                    param=f"{path}file_id",
-                )
+                raise _not_stored(f"{path}file_id", "file_data")
         return attachment(source, declared, what="file", param=f"{path}{field}", name=name)
     raise BadRequest(
         f"{path}file_data is missing; it must be a data: URL (data:application/pdf;base64,...)",
         param=f"{path}file_data",
         code="missing_required_parameter",
+    )
+
+
+def _not_stored(param: str, instead: str) -> BadRequest:
+    example = {"file_data": "data:application/pdf;base64,..."}.get(instead, "data:image/png;base64,...")
+    return BadRequest(
+        f"{param} names a file that was uploaded elsewhere, and agproxy stores none; send its content as {instead}"
+        f" ({example})",
+        param=param,
     )
 
 
@@ -287,4 +311,4 @@ _FILES: dict[str, Callable[[Body, str, list[str]], AttachmentPart]] = {
     "file": _file,
     "video_url": _video,
 }
-_USER_PARTS = ("text", *_FILES)
+USER_PARTS = ("text", *_FILES)

@@ -1,4 +1,4 @@
-"""OpenAI's tools and ``tool_choice``, as Chat Completions has them; the flat forms of Responses are understood too.
+"""OpenAI's tools and ``tool_choice``, as Chat Completions has them; flat functions of Responses are understood too.
 
 Wire: ``ChatCompletionTool`` and ``ChatCompletionToolChoiceOption`` of the ``openai`` package.
 """
@@ -35,7 +35,7 @@ def decode_tools(body: Body, ignored: list[str]) -> tuple[tuple[Tool, ...], tupl
         path = f"tools[{position}]"
         holder = fields.mapping(value, path)
         kind = _kind(holder)
-        if _is_search(kind):
+        if is_search(kind):
             searches.append(path)
             ignored += [f"{path}.{name}" for name, extra in holder.items() if name != "type" and extra]
             continue
@@ -48,7 +48,7 @@ def decode_tools(body: Body, ignored: list[str]) -> tuple[tuple[Tool, ...], tupl
         ignored += [f"tools[].{name}" for name, extra in holder.items() if extra and name not in read]
         if not flat:
             ignored += _unread(declared, kind, f"tools[].{kind}.")
-        tool = _tool(kind, declared, f"{path}.{kind}.")
+        tool = decode_tool(kind, declared, f"{path}.{kind}.")
         if tool.name in tools:
             ignored.append(path)  # Gemini refuses two declarations of one name
             continue
@@ -63,7 +63,7 @@ def decode_functions(body: Body, ignored: list[str]) -> tuple[Tool, ...]:
         path = f"functions[{position}]"
         holder = fields.mapping(value, path)
         ignored += _unread(holder, "function", "functions[].")
-        tool = _tool("function", holder, f"{path}.")
+        tool = decode_tool("function", holder, f"{path}.")
         if tool.name in tools:
             ignored.append(path)
             continue
@@ -76,7 +76,8 @@ def _kind(holder: Body) -> object:
     return next(iter(holder)) if len(holder) == 1 and next(iter(holder)) in _SEARCH else holder.get("type", "function")
 
 
-def _is_search(kind: object) -> bool:
+def is_search(kind: object) -> bool:
+    """Whether a hosted tool of this type searches the web."""
     return isinstance(kind, str) and (kind in _SEARCH or kind.startswith("web_search"))
 
 
@@ -84,7 +85,11 @@ def _unread(declared: Body, kind: str, path: str) -> list[str]:
     return [f"{path}{name}" for name, extra in declared.items() if extra and name not in _DECLARED[kind]]
 
 
-def _tool(kind: str, holder: Body, path: str) -> Tool:
+def decode_tool(kind: str, holder: Body, path: str) -> Tool:
+    """The tool that ``holder`` declares.
+
+    :param kind: ``function`` or ``custom``.
+    """
     name = fields.string(holder, "name", path=path, required=True)
     if not name:
         raise BadRequest(f"{path}name is empty", param=f"{path}name")
@@ -94,7 +99,8 @@ def _tool(kind: str, holder: Body, path: str) -> Tool:
     form = holder.get("format")
     if isinstance(form, dict) and isinstance(grammar := form.get("grammar", form), dict) and "definition" in grammar:
         description += f"\n\nThe input must follow this {grammar.get('syntax')} grammar:\n{grammar.get('definition')}"
-    return Tool(name, description, _FREEFORM_PARAMETERS, freeform=True)
+    description += "\n\nPut the whole input, as it is, into the argument named input."
+    return Tool(name, description.strip(), _FREEFORM_PARAMETERS, freeform=True)
 
 
 def decode_tool_choice(
@@ -108,7 +114,7 @@ def decode_tool_choice(
     """
     if value is None:
         return ToolChoice()
-    if searches and isinstance(value, dict) and _is_search(value.get("type")):
+    if searches and isinstance(value, dict) and is_search(value.get("type")):
         ignored.append(param)
         return ToolChoice()
     choice = _choice(value, param)

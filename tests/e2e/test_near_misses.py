@@ -103,7 +103,7 @@ def test_key_is_asked_for_on_a_fixed_path(serve: Serve, client_at: Callable[[str
         ask(client)
     assert ask(client.with_options(api_key="agp-Xq7-a-real-key")).choices[0].message.content
     with pytest.raises(openai.NotFoundError):
-        client_at(fixing.url + "/v1").responses.create(model="gpt-4o", input="Hi")
+        client_at(fixing.url + "/v1").embeddings.create(model="gpt-4o", input="Hi")
 
 
 def test_slashes_and_blanks_in_the_request_line_are_explained(agproxy: Agproxy) -> None:

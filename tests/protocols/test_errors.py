@@ -8,7 +8,7 @@ from werkzeug.datastructures import EnvironHeaders
 
 from agproxy.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound, UpstreamRefusal, UpstreamTimeout
 from agproxy.jsonwire import encode_json
-from agproxy.protocols import anthropic_messages, gemini, openai_chat, suggested
+from agproxy.protocols import anthropic_messages, gemini, openai_chat, openai_completions, openai_responses, suggested
 
 PROTOCOLS = (anthropic_messages, gemini, openai_chat)
 STATUSES = (400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 499, 500, 502, 503, 504, 529)
@@ -123,9 +123,15 @@ def test_every_error_of_ours_can_be_sent(protocol: ModuleType, error: GatewayErr
         ("/v1/chat/completions", openai_chat),
         ("/v1/v1/chat/completions", openai_chat),
         ("/chat/completions", openai_chat),
-        ("/v1/completions", openai_chat),
-        ("/v1/responses", openai_chat),
-        ("/v1/chat/completions/responses", openai_chat),
+        ("/v1/completions", openai_completions),
+        ("/v1/completions/", openai_completions),
+        ("/v1/v1/completions", openai_completions),
+        ("/v1beta/openai/completions", openai_completions),
+        ("/v1/chat/completions/completions", openai_completions),
+        ("/v1/completions/chat/completions", openai_chat),
+        ("/v1/responses", openai_responses),
+        ("/v1/v1/responses/resp_1/input_items", openai_responses),
+        ("/v1/chat/completions/responses", openai_responses),
         ("/v1beta/openai/chat/completions", openai_chat),
         ("/v1/messages", anthropic_messages),
         ("/messages", anthropic_messages),

@@ -44,7 +44,8 @@ def test_function_tool_without_parameters(tool: Json) -> None:
 
 def test_custom_tool_takes_one_text() -> None:
     (tool,) = tools({"type": "custom", "custom": {"name": "patch", "description": "Patches."}})
-    assert (tool.name, tool.description, tool.freeform) == ("patch", "Patches.", True)
+    described = "Patches.\n\nPut the whole input, as it is, into the argument named input."
+    assert (tool.name, tool.description, tool.freeform) == ("patch", described, True)
     assert isinstance(tool.parameters, dict)
     assert tool.parameters["required"] == ["input"]
 
@@ -102,7 +103,7 @@ def test_flat_tools_of_responses_are_understood() -> None:
 @pytest.mark.parametrize("form", [None, "text", {"type": "text"}, {"type": "grammar"}, {"grammar": "x"}])
 def test_custom_tool_without_a_grammar_is_described_by_its_own_words(form: Json) -> None:
     (tool,) = tools({"type": "custom", "custom": {"name": "patch", "description": "Patches.", "format": form}})
-    assert tool.description == "Patches."
+    assert tool.description.startswith("Patches.\n\nPut the whole input")
 
 
 # Hosted tools.
