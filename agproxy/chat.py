@@ -134,11 +134,13 @@ class Thinking:
     :param effort: in words; a model that does not know one takes the nearest it knows.
     :param budget_tokens: a number instead; 0 = not at all, -1 = as the model likes.
     :param show: whether the answer holds the thoughts.
+    :param is_asked: False where the protocol wants it so, and not the client: what cannot be had is nothing to be told.
     """
 
     effort: Effort | None = None
     budget_tokens: int | None = None
     show: bool | None = None
+    is_asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

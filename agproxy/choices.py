@@ -3,6 +3,7 @@
 There are several of one conversation (``n``), of several conversations (the prompts of Completions), or both.
 """
 
+import collections
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
@@ -25,18 +26,19 @@ class Asked(Protocol):
 
 
 class OtherChoices:
-    """Asks for further answers, each in a thread of its own.
+    """Asks for further answers, a few at a time, in threads of its own.
 
     :param calls: one for each, by the number of the answer.
     :param cancel: stops them too.
     """
 
     def __init__(self, calls: Mapping[int, Asked], cancel: Cancel) -> None:
-        turns = threading.BoundedSemaphore(_AT_ONCE)
-        self._others = {number: _Other(call, turns) for number, call in calls.items()}
+        self._others = {number: _Other(call) for number, call in calls.items()}
         for other in self._others.values():
             cancel.also(other.call.cancel)
-            other.thread.start()
+        self._waiting = collections.deque(self._others.values())
+        for _ in range(min(_AT_ONCE, len(self._waiting))):
+            threading.Thread(target=self._work, name="agproxy-choice", daemon=True).start()
 
     def events(self, before_wait: Callable[[], None]) -> Iterator[Event]:
         """Yield what they answered, one answer after the other.
@@ -84,8 +86,16 @@ class OtherChoices:
     def _ended(self, before_wait: Callable[[], None]) -> Iterator[tuple[int, "_Other"]]:
         for number, other in self._others.items():
             before_wait()
-            other.thread.join()
+            other.has_ended.wait()
             yield number, other
+
+    def _work(self) -> None:
+        while self._waiting:
+            try:
+                other = self._waiting.popleft()
+            except IndexError:  # another thread has taken it
+                return
+            other.run()
 
 
 class Shared:
@@ -118,20 +128,20 @@ def alone(chat: ChatRequest, number: int) -> ChatRequest:
 
 
 class _Other:
-    def __init__(self, call: Asked, turns: threading.Semaphore) -> None:
+    def __init__(self, call: Asked) -> None:
         self.call = call
-        self._turns = turns
         self.events: list[Event] = []
         self.error: Exception | None = None
-        self.thread = threading.Thread(target=self._run, name="agproxy-choice", daemon=True)
+        self.has_ended = threading.Event()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         try:
-            with self._turns:
-                for event in self.call.events():
-                    if isinstance(event, Failed):
-                        raise event.error
-                    if not isinstance(event, Ping):
-                        self.events.append(event)
+            for event in self.call.events():
+                if isinstance(event, Failed):
+                    raise event.error
+                if not isinstance(event, Ping):
+                    self.events.append(event)
         except Exception as error:  # raised again where it is waited for
             self.error = error
+        finally:
+            self.has_ended.set()

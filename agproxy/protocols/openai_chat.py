@@ -44,6 +44,8 @@ def decode_request(body: Body) -> ChatRequest:
 
     :raises BadRequest: naming the field at fault.
     """
+    if "prompt" in body and not body.keys() & {"messages", "input", "instructions"}:
+        raise BadRequest("prompt goes with POST /v1/completions; here, send messages", param="prompt")
     if "messages" in body or not ("input" in body or "instructions" in body):
         return openai_chat_request.decode_request(body)
     if body.get("previous_response_id"):

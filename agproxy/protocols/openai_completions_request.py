@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from agproxy.chat import ChatRequest, Message, TextPart
+from agproxy.chat import ChatRequest, Message, TextPart, Thinking
 from agproxy.errors import BadRequest
 from agproxy.protocols import fields
 from agproxy.protocols.fields import Body
@@ -92,7 +92,7 @@ def decode_request(body: Body) -> ChatRequest:
         messages=first,
         further_messages=tuple(others),
         sampling=settings,
-        thinking=with_effort(thinking, effort, param="reasoning_effort", ignored=ignored),
+        thinking=_thinking(with_effort(thinking, effort, param="reasoning_effort", ignored=ignored)),
         json_format=decode_format(body.get("response_format"), "response_format", ignored),
         provider_options=options,
         stream=fields.boolean(body, "stream"),
@@ -101,6 +101,14 @@ def decode_request(body: Body) -> ChatRequest:
         ignored=tuple(dict.fromkeys(ignored)),
         echo=Asked(settings.choices, tuple(prompts) if echo else ()),
     )
+
+
+def _thinking(thinking: Thinking) -> Thinking:
+    """As little as the model can, unless something is said of it.
+
+    This API knows no thinking, and its clients ask for few tokens (some for 16), which thoughts would use up.
+    """
+    return Thinking("none", show=False, is_asked=False) if thinking == Thinking() else thinking
 
 
 def _prompts(body: Body, *, may_be_empty: bool) -> list[str]:

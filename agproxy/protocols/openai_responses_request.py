@@ -97,8 +97,8 @@ def decode_request(body: Body, *, earlier: Iterable[Body] = ()) -> ChatRequest:
     thinking, google = decode_google(body, ignored)
     reasoning = _reasoning(body, ignored)
     thinking = with_effort(thinking, reasoning["effort"], param="reasoning.effort", ignored=ignored)
-    if thinking.show is None and reasoning["summary"]:
-        thinking = replace(thinking, show=True)
+    if thinking.show is None:
+        thinking = replace(thinking, show=reasoning["summary"] is not None)
     text = body.get("text")
     text = {} if text is None else fields.mapping(text, "text")
     ignored += [
@@ -278,7 +278,7 @@ def _told_format(value: object) -> Body:
     if value["type"] == "json_object":
         return {"type": "json_object"}
     inner = value["json_schema"] if isinstance(value.get("json_schema"), dict) else value
-    told: Body = {"type": "json_schema", "name": "answer", "schema": {}, "strict": False}
+    told: Body = {"type": "json_schema", "name": "answer", "description": None, "schema": {}, "strict": False}
     return {**told, **{name: inner[name] for name in _FORMAT if inner.get(name) is not None}}
 
 

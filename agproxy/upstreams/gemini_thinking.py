@@ -46,6 +46,8 @@ def thinking_fields(thinking: Thinking) -> list[str]:
 
 
 def _names(thinking: Thinking) -> list[str]:
+    if not thinking.is_asked:
+        return []
     if thinking.effort is not None:
         return ["reasoning_effort"]
     return [] if thinking.budget_tokens is None else ["thinking_budget"]

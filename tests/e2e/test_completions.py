@@ -80,6 +80,7 @@ def test_answer_with_everything_that_a_client_reads(client: openai.OpenAI, googl
             "maxOutputTokens": 500,
             "stopSequences": ["END", "\n"],
             "seed": 7,
+            "thinkingConfig": {"thinkingLevel": "minimal"},
         },
     }
 

@@ -87,7 +87,10 @@ def test_prompt_is_the_one_message_of_a_user_and_nothing_goes_with_it(
 ) -> None:
     google.enqueue(text(" upon", " a time."))
     assert app.texts(stream=stream) == [" upon a time."]
-    assert google.requests[0].body == {"contents": [{"role": "user", "parts": [{"text": "Once"}]}]}
+    assert google.requests[0].body == {
+        "contents": [{"role": "user", "parts": [{"text": "Once"}]}],
+        "generationConfig": {"thinkingConfig": {"thinkingLevel": "minimal"}},
+    }
     assert google.requests[0].stream == stream
 
 
@@ -101,7 +104,26 @@ def test_settings_are_passed_on(app: CompletionsApp, google: FakeGoogle) -> None
         "topK": 40,
         "stopSequences": ["\n", "END"],
         "seed": 7,
+        "thinkingConfig": {"thinkingLevel": "minimal"},
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "config"),
+    [
+        ("gemini-2.5-flash", {"thinkingBudget": 0}),
+        ("gemini-2.5-pro", {"thinkingBudget": 128}),
+        ("gemini-pro-latest", {"thinkingLevel": "low"}),
+        ("gemma-3-27b-it", None),
+    ],
+)
+def test_model_thinks_as_little_as_it_can_and_nothing_is_said_of_that(
+    app: CompletionsApp, google: FakeGoogle, model: str, config: Json
+) -> None:
+    response = app.post(model=model, max_tokens=16)
+    assert response.status_code == 200
+    assert google.requests[0].body["generationConfig"].get("thinkingConfig") == config
+    assert "X-Agproxy-Ignored" not in response.headers
 
 
 def test_gap_before_a_suffix_is_explained_in_an_instruction(app: CompletionsApp, google: FakeGoogle) -> None:
@@ -115,7 +137,7 @@ def test_gap_before_a_suffix_is_explained_in_an_instruction(app: CompletionsApp,
 def test_several_answers_to_one_prompt_are_one_request(app: CompletionsApp, google: FakeGoogle, stream: bool) -> None:
     google.enqueue(candidates(text("a"), text("b"), text("c")))
     assert app.texts(stream=stream, model="gemini-2.5-flash", n=3) == ["a", "b", "c"]
-    assert google.requests[0].body["generationConfig"] == {"candidateCount": 3}
+    assert google.requests[0].body["generationConfig"]["candidateCount"] == 3
 
 
 @both
@@ -195,7 +217,8 @@ def test_log_probabilities_tell_where_each_token_stands(
     for token, offset, own, top in zip(*(told[name] for name in _ARRAYS), strict=True):
         assert choice["text"][offset:].startswith(token)
         assert (len(top), top[token]) == (2, own)
-    assert google.requests[0].body["generationConfig"] == {"responseLogprobs": True, "logprobs": 2}
+    generation = google.requests[0].body["generationConfig"]
+    assert (generation["responseLogprobs"], generation["logprobs"]) == (True, 2)
 
 
 _ARRAYS = ("tokens", "text_offset", "token_logprobs", "top_logprobs")

@@ -17,6 +17,7 @@ from agproxy.protocols.openai_completions_request import Asked, decode_request
 from tests.chat_bodies import JSON, WORDS, Json, changed, paths
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+LEAST = Thinking("none", show=False, is_asked=False)
 SAFETY = [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}]
 
 
@@ -74,7 +75,14 @@ def full_body() -> Json:
 
 
 def test_least_request() -> None:
-    assert request() == ChatRequest("gpt-3.5-turbo-instruct", user("Once"), echo=Asked())
+    assert request() == ChatRequest("gpt-3.5-turbo-instruct", user("Once"), thinking=LEAST, echo=Asked())
+
+
+def test_model_thinks_little_unless_something_is_said_of_it() -> None:
+    assert request(temperature=1).thinking == LEAST
+    assert request(reasoning_effort="high").thinking == Thinking("high")
+    google = {"google": {"thinking_config": {"include_thoughts": True}}}
+    assert request(extra_body=google).thinking == Thinking(show=True)
 
 
 def test_nothing_is_said_to_the_model_but_the_prompt() -> None:
@@ -261,7 +269,8 @@ def test_fields_of_chat_completions_mean_the_same(sent: Json) -> None:
     message = {"role": "user", "content": "Once"}
     chat = openai_chat_request.decode_request({"model": "gpt-3.5-turbo-instruct", "messages": [message], **sent})
     told = request(**sent)
-    for name in ("sampling", "thinking", "json_format", "provider_options", "stream", "include_usage", "session"):
+    assert told.thinking == (LEAST if chat.thinking == Thinking() else chat.thinking)
+    for name in ("sampling", "json_format", "provider_options", "stream", "include_usage", "session"):
         assert getattr(told, name) == getattr(chat, name)
     assert sorted(told.ignored) == sorted(chat.ignored)
     assert told.messages == chat.messages
