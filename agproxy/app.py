@@ -1,5 +1,6 @@
 """agproxy as a WSGI application: guard, route, key, handler, and one line in the log for each request."""
 
+import atexit
 import logging
 import math
 import os
@@ -10,18 +11,18 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from werkzeug import Response
 
 from agproxy import auth, config, guard, pages, routes
 from agproxy.config import Config
-from agproxy.errors import GatewayError, MethodNotAllowed, ModelNotFound, NotFound
+from agproxy.errors import GatewayError, MethodNotAllowed, ModelNotFound, NotFound, NoWebSocket
 from agproxy.gateway import Gateway
 from agproxy.jsonwire import encode_json
 from agproxy.protocols import suggested
 from agproxy.request import Request
-from agproxy.store.memory import MemoryStore
+from agproxy.store import places
 from agproxy.transport import Transport
 from agproxy.watcher import Watcher
 
@@ -52,9 +53,11 @@ class App:
     def __init__(self, first: Config) -> None:
         self._watcher = Watcher(first, os.environ)
         self._lock = threading.Lock()
+        store = places.make(first.store.url, os.environ)
+        atexit.register(store.close)  # what still waits is written then
         self._gateway = Gateway(
             first,
-            store=MemoryStore(time.monotonic),
+            store=store,
             transport=_transport(first),
             clock=time.time,
             new_id=_new_id,
@@ -123,6 +126,8 @@ def _dispatch(gateway: Gateway, request: Request) -> Response:
     try:
         (handler, protocol, is_health), values = _route(request, fix_paths=server.fix_paths)
     except MethodNotAllowed as error:
+        if request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket":
+            raise NoWebSocket(f"{_path(request)} has no WebSocket; send POST requests") from error
         if request.method != "OPTIONS":
             raise
         return Response(status=204, headers={"Allow": _allow(error)})
@@ -169,9 +174,7 @@ def _path(request: Request) -> str:
 
 
 def _presented_key(request: Request) -> str | None:
-    # Not request.args, which fails for bytes that are not UTF-8.
-    query = parse_qs(request.query_string.decode("latin-1")) if request.query_string else {}
-    return auth.presented_key(request.headers, query["key"][0] if "key" in query else None)
+    return auth.presented_key(request.headers, request.query().get("key"))
 
 
 def _error_response(error: GatewayError, request: Request) -> Response:

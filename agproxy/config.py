@@ -123,6 +123,13 @@ class Safety:
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """``[store]``: where state is kept; an empty ``url`` is the usual place of this machine (``store.places``)."""
+
+    url: str = option("", cast.store_url)
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """``[log]``: what agproxy writes to its standard error."""
 
@@ -149,6 +156,7 @@ class Config:
     families: tuple[tuple[str, str], ...] = ()
     safety: Safety = field(default_factory=Safety)
     accounts: tuple[Account, ...] = ()
+    store: Store = field(default_factory=Store)
     log: Log = field(default_factory=Log)
     files: tuple[Path, ...] = field(default=(), repr=False, compare=False)
     stamps: tuple[Stamp | None, ...] = field(default=(), repr=False, compare=False)
@@ -164,6 +172,7 @@ SECTIONS: dict[str, type] = {
     "upstream": Upstream,
     "scheduling": Scheduling,
     "safety": Safety,
+    "store": Store,
     "log": Log,
 }
 
@@ -237,6 +246,18 @@ class _Place:
             raise ValueError(f"{path} is not a file that can be read")
         return str(path)
 
+    def located(self, url: str) -> str:
+        """The ``url`` of ``[store]`` with the whole path of its file."""
+        scheme, _, name = url.partition(":")
+        if scheme != "sqlite":
+            return url
+        if str(_expand(name, self.environ)).startswith("~"):  # a folder of that name would be made
+            raise ValueError("~ is the home folder only in ~/, and where HOME is set; write the whole path")
+        path = os.path.abspath(self.absolute(name))
+        if os.path.isdir(path) or name.endswith(("/", os.sep)):
+            raise ValueError(f"{redact(path)} is a folder; name a file in it")
+        return f"sqlite:{path}"
+
 
 def _config(sections: Mapping[str, Section], place: _Place, stamp: Stamp) -> Config:
     found: dict[str, Any] = {}
@@ -287,6 +308,8 @@ def _values(kind: type, header: str, section: Section, place: _Place) -> dict[st
             values[name] = metadata["cast"](text)
             if metadata["is_file"] and text:
                 values[name] = place.readable(text)
+            elif kind is Store:
+                values[name] = place.located(values[name])
         except ValueError as error:
             if kind is Account and metadata["secret"]:
                 values["problem"] = f"{name}: {error}"

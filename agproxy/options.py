@@ -19,6 +19,7 @@ YES = ("on", "yes", "true", "1")
 NO = ("off", "no", "false", "0")
 BYTE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 NOT_SERVED_YET = ("vertex", "openai")
+NO_STORES_YET = ("redis", "rediss")
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _ALLOWED_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
@@ -221,6 +222,27 @@ _SAFETY = {
     "some": "BLOCK_MEDIUM_AND_ABOVE",
     "most": "BLOCK_LOW_AND_ABOVE",
 }
+
+
+def store_url(value: str) -> str:
+    """Where state is kept: ``memory:`` or ``sqlite:PATH``; empty for the usual place."""
+    scheme, colon, place = (word.strip() for word in text(value).partition(":"))
+    scheme = scheme.lower()
+    if not value:
+        return ""
+    if scheme == "memory" and colon and not place:
+        return "memory:"
+    if scheme in NO_STORES_YET:
+        raise ValueError("is not served by this version of agproxy, which keeps state at memory: or sqlite:PATH")
+    if scheme != "sqlite" or not colon:
+        raise ValueError("must be memory: or sqlite:PATH, such as sqlite:/var/lib/agproxy/state.db")
+    if not place:
+        raise ValueError("names no file; write sqlite:PATH, or nothing at all for the usual place")
+    if place.startswith("//"):  # RFC 3986 and SQLAlchemy do not mean the same file by three slashes
+        raise ValueError("is written without //: sqlite:/PATH from the root, sqlite:PATH from the folder of this file")
+    if place == ":memory:":
+        raise ValueError("is written memory:")
+    return f"sqlite:{place}"
 
 
 def is_loopback(name: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agproxy.config import Config, Stamp, load, stamp_of
 from agproxy.errors import ConfigError
+from agproxy.store import places
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class Watcher:
         self._config = config
         self._environ = environ
         self._bound = (config.server.host, config.server.port)
+        self._store = self._store_of(config)
         self._lock = threading.Lock()
         self._next_check = float("-inf")
         self._pending: tuple[Stamp | None, ...] = ()  # a changed state, seen once
@@ -77,6 +79,12 @@ class Watcher:
         bound = (config.server.host, config.server.port)
         if bound not in (self._bound, (before.server.host, before.server.port)):
             log.warning("restart agproxy to listen on host %s, port %d: both are read only at the start", *bound)
+        store = self._store_of(config)
+        if store not in (self._store, self._store_of(before)):
+            log.warning("restart agproxy to keep state in %s: [store] is read only at the start", store)
+
+    def _store_of(self, config: Config) -> str:
+        return places.address(config.store.url, self._environ)
 
 
 def _is_settled(state: Stamp, now_ns: int) -> bool:

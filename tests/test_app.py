@@ -23,7 +23,7 @@ from werkzeug.test import Client, TestResponse, create_environ, run_wsgi_app
 
 from agproxy import config, sse
 from agproxy.app import App, _guarded, create_app
-from agproxy.config import Account, Server
+from agproxy.config import Account, Server, Store
 from agproxy.errors import ConfigError
 from agproxy.request import Request
 from tests.chat_bodies import JSON, PATHS, WORDS, Json, changed, full_body
@@ -37,7 +37,7 @@ HERE, ELSEWHERE = "127.0.0.1", "192.168.1.5"
 
 
 def app(**server: Any) -> App:
-    return App(replace(config.load(None, {}), server=Server(**server)))
+    return App(replace(config.load(None, {}), server=Server(**server), store=Store("memory:")))
 
 
 def ask(
@@ -187,7 +187,7 @@ def test_wrong_path_or_method_is_told_without_asking_for_a_key(server: dict[str,
     ("path", "headers", "begins"),
     [
         ("/nothing", {}, b'{"error":{"message":'),
-        ("/v1/responses", {}, b'{"error":{"message":'),
+        ("/v1/embeddings", {}, b'{"error":{"message":'),
         ("/v1/messages", {}, b'{"type":"error","error":{"type":"not_found_error",'),
         ("/nothing", {"anthropic-version": "2023-06-01"}, b'{"type":"error","error":{"type":"not_found_error",'),
         ("/v1beta/models/x:generateContent", {}, b'{"error":{"code":404,'),
@@ -402,7 +402,7 @@ def test_key_in_the_wrong_place_is_told_to_nobody(
     caplog.set_level(logging.INFO, "agproxy")
     accounts = (Account("demo", type="demo"), Account("other", api_key=ACCOUNT_KEY))
     server = Server(fix_paths=fix_paths, api_key=KEY, auth_mode="strict")
-    application = App(replace(config.load(None, {}), server=server, accounts=accounts))
+    application = App(replace(config.load(None, {}), server=server, accounts=accounts, store=Store("memory:")))
     for headers in ({"x-api-key": KEY}, {"x-api-key": KEY, **BROWSER}):
         response = ask(
             application,

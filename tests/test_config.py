@@ -9,7 +9,7 @@ import pytest
 
 import agproxy
 from agproxy import options
-from agproxy.config import Account, Config, Log, Safety, Scheduling, Server, Upstream, find, load, user_path
+from agproxy.config import Account, Config, Log, Safety, Scheduling, Server, Store, Upstream, find, load, user_path
 from agproxy.errors import ConfigError
 
 KEY = "AIza" + "k" * 35
@@ -83,7 +83,7 @@ class TestReference:
     def test_loads_and_changes_nothing(self) -> None:
         assert load(REFERENCE, {}) == Config(path=REFERENCE, accounts=load(None, {}).accounts)
 
-    @pytest.mark.parametrize("section", [Server, Upstream, Scheduling, Safety, Account, Log])
+    @pytest.mark.parametrize("section", [Server, Upstream, Scheduling, Safety, Store, Account, Log])
     def test_holds_every_option(self, section: type) -> None:
         documented = re.findall(r"^#(\w+) =", REFERENCE.read_text("utf-8"), re.MULTILINE)
         missing = [name for name in options.options(section) if name not in documented]
@@ -93,12 +93,12 @@ class TestReference:
         text = REFERENCE.read_text("utf-8")
         config = loaded(file, re.sub(r"^#(?=\w+ =|\[)", "", text, flags=re.MULTILINE))
         assert (config.server, config.upstream) == (Server(), Upstream())
-        assert (config.scheduling, config.safety, config.log) == (Scheduling(), Safety(), Log())
+        assert (config.scheduling, config.safety, config.store, config.log) == (Scheduling(), Safety(), Store(), Log())
         account = Account(name="me", source="[account:me]", problem=config.accounts[0].problem)
         assert config.accounts == (account,)
 
     def test_defaults_would_pass_their_own_casts(self) -> None:
-        for section in (Server, Upstream, Scheduling, Safety, Account, Log):
+        for section in (Server, Upstream, Scheduling, Safety, Store, Account, Log):
             for name, field in options.options(section).items():
                 if isinstance(field.default, str) and field.default:
                     assert field.metadata["cast"](field.default) == field.default, name
@@ -194,7 +194,12 @@ level = debug
             ("[scheduling]\npin = mee\n[account:me]\n", "line 2: [scheduling] pin = mee: no account has this name"),
             ("[account:a]\nproblem = x\n", "line 2: [account:a] unknown option 'problem'"),
             ("[upstream]\nca_bundle = no.pem\n", "no.pem is not a file that can be read"),
-            ("[store]\nurl = memory:\n", "line 1: unknown section [store]"),
+            ("[store]\nurl = redis://box\n", "line 2: [store] url = redis://box: is not served by this version"),
+            ("[store]\nurl = sqlite:/\n", "line 2: [store] url = sqlite:/: / is a folder; name a file in it"),
+            ("[store]\nurl = sqlite:new/\n", "new is a folder; name a file in it"),
+            ("[store]\nurl = sqlite:~/x.db\n", "url = sqlite:~/x.db: ~ is the home folder only in ~/, and where HOME"),
+            ("[store]\nurl = sqlite:~me/x.db\n", "url = sqlite:~me/x.db: ~ is the home folder only in ~/"),
+            ("[store]\npath = x.db\n", "line 2: [store] unknown option 'path'"),
         ],
     )
     def test_mistake_is_named_with_its_place(self, file: Path, text: str, message: str) -> None:
@@ -210,6 +215,7 @@ level = debug
             "[server]\napi_key = secret-1\n  port = 1\n",
             "[upstream]\nproxy = ftp://me:secret-1@proxy\n",
             "[account:a]\nbase_url = https://me:secret-1@example.com\n",
+            "[store]\nurl = redis://:secret-1@box\n",
         ],
     )
     def test_secrets_are_never_quoted(self, file: Path, text: str) -> None:
@@ -240,6 +246,24 @@ level = debug
         bundle = file.with_name("ca.pem")
         bundle.touch()
         assert loaded(file, "[upstream]\nca_bundle = ca.pem\n").upstream.ca_bundle == str(bundle)
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("", ""),
+            ("memory:", "memory:"),
+            ("sqlite:state.db", "sqlite:{folder}/state.db"),
+            ("sqlite:new/../../state.db", "sqlite:{folder.parent}/state.db"),
+            ("sqlite:/var/lib/state.db", "sqlite:/var/lib/state.db"),
+            ("sqlite:~/my state.db", "sqlite:/home/me/my state.db"),
+            ("SQLite: a;b%c=d:e", "sqlite:{folder}/a;b%c=d:e"),
+        ],
+    )
+    @pytest.mark.skipif(os.name == "nt", reason="POSIX paths")
+    def test_file_of_the_store_is_relative_to_the_file(self, file: Path, url: str, expected: str) -> None:
+        config = loaded(file, f"[store]\nurl = {url}\n", {"HOME": "/home/me"})
+        assert config.store.url == expected.format(folder=file.parent)
+        assert not file.with_name("new").exists()
 
     @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
     def test_literal_key_that_all_can_read_is_warned_about(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -318,7 +342,7 @@ class TestImplicitAccount:
 
 
 def test_values_are_frozen() -> None:
-    for value in (Config(), Server(), Upstream(), Scheduling(), Safety(), Account("a"), Log()):
+    for value in (Config(), Server(), Upstream(), Scheduling(), Safety(), Store(), Account("a"), Log()):
         assert not hasattr(value, "__dict__")
         with pytest.raises(FrozenInstanceError):
             setattr(value, fields(value)[0].name, None)

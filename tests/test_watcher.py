@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agproxy.config import load
+from agproxy.store import places
 from agproxy.watcher import Watcher
 from tests.test_config import loaded
 
@@ -95,6 +96,30 @@ class TestWatcher:
             watcher.current(now)
         (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert record.getMessage().startswith("restart agproxy to listen on host ")
+
+    def test_new_store_is_said_once_to_need_a_restart(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+        environ = {name: str(file.parent) for name in ("HOME", "LOCALAPPDATA")}
+        first = "[store]\nurl = sqlite:first.db\n"
+        watcher = Watcher(loaded(file, first, environ), environ)
+        said = []
+        for start, text in enumerate(("", "[log]\nlevel = error\n", "[store]\nurl = memory:\n", first)):
+            caplog.clear()
+            self.rewrite(file, text)
+            for now in range(3):
+                watcher.current(10 * start + now)
+            said.append([record.getMessage() for record in caplog.records if record.levelno == logging.WARNING])
+        usual = places.address("", environ)
+        words = "restart agproxy to keep state in {}: [store] is read only at the start"
+        assert said == [[words.format(usual)], [], [words.format("memory:")], []]
+
+    def test_usual_store_may_be_named(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+        environ = {name: str(file.parent) for name in ("HOME", "LOCALAPPDATA")}
+        watcher = Watcher(loaded(file, "", environ), environ)
+        self.rewrite(file, f"[store]\nurl = {places.address('', environ)}\n")
+        for now in range(3):
+            watcher.current(now)
+        assert watcher.current(3).store.url
+        assert not [record for record in caplog.records if record.levelno == logging.WARNING]
 
     def test_secrets_are_read_again_with_the_file(self, file: Path) -> None:
         environ = {"K": "agp-1"}

@@ -7,7 +7,7 @@ from werkzeug.test import Client, TestResponse
 
 from agproxy import sse
 from agproxy.app import App
-from agproxy.config import Account, Config, Upstream
+from agproxy.config import Account, Config, Store, Upstream
 from tests.fake_google import FakeGoogle, RecordedRequest
 from tests.protocols.answers import accumulated, validated
 
@@ -19,11 +19,14 @@ class WholeApp:
     """A client of Chat Completions, and the agproxy that it talks to.
 
     :param accounts: the letters of their keys; "ab" are ``test-key-a`` and ``test-key-b``.
+    :param store_url: where it keeps its state, as in the INI.
     """
 
-    def __init__(self, google: FakeGoogle, accounts: str = "a", *, ping_s: float = 10.0) -> None:
+    def __init__(
+        self, google: FakeGoogle, accounts: str = "a", *, ping_s: float = 10.0, store_url: str = "memory:"
+    ) -> None:
         pool = tuple(Account(name, api_key=f"test-key-{name}", base_url=google.url) for name in accounts)
-        self._client = Client(App(Config(accounts=pool, upstream=Upstream(ping_s=ping_s))))
+        self._client = Client(App(Config(accounts=pool, upstream=Upstream(ping_s=ping_s), store=Store(store_url))))
 
     def post(self, *, buffered: bool = True, **body: Json) -> TestResponse:
         """The answer to one question to Gemini 3 Flash, unless ``body`` says otherwise.

@@ -9,6 +9,7 @@ from agproxy.cli import Commands, add_config_option, load_config
 from agproxy.cli.serve import account_state, auth_line, auth_mode, check_exposure
 from agproxy.config import KEY_PAGE, Account, Config
 from agproxy.errors import ConfigError
+from agproxy.store import places
 
 
 def add_parser(commands: Commands) -> argparse.ArgumentParser:
@@ -31,11 +32,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def report(config: Config) -> str:
-    """The configuration in words: where from, who may call, the accounts, and warnings."""
+    """The configuration in words: where from, who may call, where state is kept, the accounts, and warnings."""
     lines = [
         f"config    {config.path or 'none; the defaults hold (`agproxy init` writes one)'}",
         f"listen    {config.server.host} port {config.server.port}",
         f"auth      {auth_line(config.server)}",
+        f"store     {places.address(config.store.url, os.environ)}",
     ]
     width = max(len(account.name) for account in config.accounts)
     for account in config.accounts:
@@ -70,6 +72,8 @@ def warnings(config: Config) -> list[str]:
             found.append(f"the key of {account.name} looks like a placeholder; {KEY_PAGE} gives a real one")
         if account.name == config.scheduling.pin and account_state(account) != "ready":
             found.append(f"[scheduling] pin = {account.name}: this account does not serve now")
+    if obstacle := places.obstacle(config.store.url, os.environ):
+        found.append(obstacle)
     for one, other in combinations([account for account in config.accounts if account.api_key], 2):
         if one.api_key == other.api_key:
             found.append(f"{one.name} and {other.name} have the same key; the second adds nothing")

@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         type=argument(options.integer(1, 64)),
         default=1,
         metavar="N",
-        help="processes; each knows only its own conversations and pauses of accounts (default: %(default)s)",
+        help="processes; they share their state, unless [store] url is memory: (default: %(default)s)",
     )
     return parser
 

@@ -22,6 +22,7 @@ from agproxy.store.sqlite_file import UnusableFile, is_busy, is_corrupt
 
 log = logging.getLogger(__name__)
 
+_STEADY = "session:"  # read and put again by each request, mostly unchanged
 _OFTEN = ("rest:", "failures:", "refused:", "schemas:", "models:")
 _FRESH_S = 0.25
 _MAX_FRESH = 5_000
@@ -62,6 +63,7 @@ class ProcessFile:
         self._looked_at = 0.0
         self._fresh: dict[str, tuple[float, Any]] = {}  # by key: end and value of what was read or put
         self._fresh_at = 0.0
+        self._steady: dict[str, tuple[float, str]] = {}  # what was read of these, as long as the above
         self._shelf = Shelf(max_entries=self._max_entries, max_bytes=min(_SHELF_BYTES, self._max_bytes))
         self._trouble = ""  # why the file does not take values
         self._said_trouble = self._said_slow = self._said_long = False
@@ -81,9 +83,9 @@ class ProcessFile:
     def get(self, key: str) -> Any:
         now = self._clock()
         is_often = key.startswith(_OFTEN)
+        if not 0 <= now - self._fresh_at < _FRESH_S or len(self._fresh) + len(self._steady) > _MAX_FRESH:
+            self._fresh, self._steady, self._fresh_at = {}, {}, now
         if is_often:
-            if not 0 <= now - self._fresh_at < _FRESH_S or len(self._fresh) > _MAX_FRESH:
-                self._fresh, self._fresh_at = {}, now
             kept = self._fresh.get(key)
             if kept is not None:
                 return kept[1] if kept[0] > now else None
@@ -95,6 +97,8 @@ class ProcessFile:
                 value = _decode(text) if text is not None and until > now else None
                 if is_often and done:
                     self._fresh[key] = (until, value)
+                elif text is not None and key.startswith(_STEADY):
+                    self._steady[key] = (until, text)
             if self._notes or (self._wants_work and self._worker is None):
                 self._catch_up()
             if done or self._trouble:
@@ -112,10 +116,15 @@ class ProcessFile:
             self.delete(key)
             return
         entry = Entry(key, self._clock() + ttl_s, text)
+        if key.startswith(_STEADY):
+            known_until, known_text = self._steady.pop(key, (0.0, ""))
+            if known_text == text and entry.until - ttl_s / 60 <= known_until <= entry.until:
+                return
         self._change(entry, sqlite_file.PUT, (key, kind_of(key), entry.until, len(text), text, ttl_s / 60))
 
     def delete(self, key: str) -> None:
         if self.get(key) is not None or self._shelf or self._trouble:
+            self._steady.pop(key, None)
             self._change(Entry(key, 0.0, None), sqlite_file.DELETE, (key,))
 
     def _change(self, entry: Entry, statement: str, parameters: tuple[Any, ...]) -> None:

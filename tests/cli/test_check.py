@@ -1,12 +1,14 @@
 """``agproxy check``: states, warnings, exit statuses; keys are never shown."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from agproxy.__main__ import main
 from agproxy.cli.check import report, warnings
-from agproxy.config import Account, Config, Scheduling, Server
+from agproxy.config import Account, Config, Scheduling, Server, Store
+from agproxy.store.sqlite import default_path
 
 KEY = "AIza" + "k" * 31 + "tail"
 READY = Account("me", api_key=KEY, project="p-1")
@@ -49,6 +51,30 @@ def test_unusable_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(tmp_path / "gone.ini")]) == 2
     assert "gone.ini cannot be read: No such file or directory" in capsys.readouterr().err
+
+
+def test_place_of_the_state_is_shown_and_not_made(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(file.parent))
+    monkeypatch.setenv("LOCALAPPDATA", str(file.parent))
+    for text, shown in (("", f"{default_path(os.environ)}\n"), ("[store]\nurl = sqlite:x/s.db\n", "x/s.db\n")):
+        file.write_text(text)
+        assert main(["check", "--config", str(file)]) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines(keepends=True) if line.startswith("store ")]
+        assert line.startswith(f"store     sqlite:{file.parent}")
+        assert line.endswith(shown)
+    file.write_text("[store]\nurl = memory:\n")
+    assert main(["check", "--config", str(file)]) == 0
+    assert "\nstore     memory:\n" in capsys.readouterr().out
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_state_that_cannot_be_written_is_warned_about(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    config = Config(accounts=(READY,), store=Store(f"sqlite:{tmp_path}/file/state.db"))
+    (warning,) = warnings(config)
+    assert warning == f"state can be kept in memory only, for {tmp_path}/file is not a folder; see [store] url"
 
 
 def test_keys_are_not_shown() -> None:

@@ -115,18 +115,27 @@ def google(_google: FakeGoogle) -> Iterator[FakeGoogle]:
     _google.assert_no_refusals()
 
 
-def start_gunicorn(stack: contextlib.ExitStack, folder: Path, ini: str) -> Agproxy:
-    """agproxy under gunicorn with gevent, as the README has it, until the stack is closed."""
+def gunicorn_argv(port: int, *, workers: int = 1) -> list[str]:
+    """gunicorn with gevent, as the README has it."""
+    argv = [sys.executable, "-m", "gunicorn", "-k", "gevent", "agproxy.wsgi:app", "-b", f"127.0.0.1:{port}"]
+    return [*argv, "--graceful-timeout", "3", "--workers", str(workers)]
+
+
+def start_gunicorn(stack: contextlib.ExitStack, folder: Path, ini: str, *, workers: int = 1) -> Agproxy:
+    """agproxy under gunicorn until the stack is closed.
+
+    :param folder: its home, too: agproxies of one folder have one state, together and one after the other.
+    """
     number = len(list(folder.glob("*.ini")))
     path = folder / f"agproxy-{number}.ini"
     path.write_text(ini)
     path.chmod(0o600)
     port = free_port()
-    argv = [sys.executable, "-m", "gunicorn", "-k", "gevent", "agproxy.wsgi:app", "-b", f"127.0.0.1:{port}"]
-    argv += ["--graceful-timeout", "3"]
     env = environment(folder, AGPROXY_CONFIG=str(path))
     log_path = folder / f"agproxy-{number}.log"
-    return stack.enter_context(running(argv, f"http://127.0.0.1:{port}", path, log_path, env, folder))
+    return stack.enter_context(
+        running(gunicorn_argv(port, workers=workers), f"http://127.0.0.1:{port}", path, log_path, env, folder)
+    )
 
 
 @pytest.fixture
@@ -137,8 +146,9 @@ def serve(tmp_path: Path, google: FakeGoogle) -> Iterator[Serve]:
     """
     with contextlib.ExitStack() as stack:
 
-        def start(*names: str, ini: str = "", **options: str) -> Agproxy:
-            return start_gunicorn(stack, tmp_path, ini + "\n" + accounts_ini(google, *names, **options))
+        def start(*names: str, ini: str = "", workers: int = 1, **options: str) -> Agproxy:
+            text = ini + "\n" + accounts_ini(google, *names, **options)
+            return start_gunicorn(stack, tmp_path, text, workers=workers)
 
         yield start
 

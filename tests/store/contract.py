@@ -194,6 +194,28 @@ class Contract:
         self.put_in_turn(small, clock, ["kind:d"])
         assert [small.get(f"kind:{name}") for name in "abcd"] == ["a", None, "c", "d"]
 
+    @pytest.mark.parametrize("kind", ["session", "rest", "response"])
+    def test_what_was_just_read_is_put_all_the_same(self, store: Store, clock: Clock, kind: str) -> None:
+        key = f"{kind}:a"
+        store.put(key, "x", ttl_s=60)
+        assert store.get(key) == "x"
+        store.put(key, "y", ttl_s=60)
+        assert store.get(key) == "y"
+        store.delete(key)
+        assert store.get(key) is None
+        store.put(key, "y", ttl_s=60)
+        assert store.get(key) == "y"
+        store.put(key, "y", ttl_s=5)
+        clock.advance(10)
+        assert store.get(key) is None
+        store.put(key, "y", ttl_s=60)
+        assert store.get(key) == "y"
+        clock.advance(30)
+        assert store.get(key) == "y"
+        store.put(key, "y", ttl_s=60)
+        clock.advance(45)
+        assert store.get(key) == "y"
+
     def test_closed_twice(self, store: Store) -> None:
         store.close()
         store.close()
