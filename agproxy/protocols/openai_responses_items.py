@@ -44,7 +44,7 @@ _TOOLS = ("additional_tools", "tool_search_output")
 _UNSERVED = frozenset(
     {
         *("compaction_trigger", "context_compaction", "configuration_update"),
-        *("mcp_list_tools", "mcp_approval_request", "mcp_approval_response"),
+        *("mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "program", "program_output"),
     }
 )
 
@@ -197,12 +197,15 @@ class _Reader:
         """A call whose result is an item of its own: of the shell, of the computer, of a search for tools."""
         given = {name: value for name, value in item.items() if name not in _OF_THE_ITEM and value is not None}
         action = next((value for name in _ACTIONS if isinstance(value := given.get(name), dict)), given)
-        return Message("assistant", (ToolCallPart(_call_id(item, path), kind.removesuffix("_call"), action),))
+        name, arguments = kind.removesuffix("_call"), decode_arguments(action)
+        return Message("assistant", (ToolCallPart(_call_id(item, path), name, arguments),))
 
     def _result(self, kind: str, item: Body, path: str) -> Message:
         output = item.get("output")
         if output is None and kind in _TOOLS:
             output = {"tools": len(fields.array(item, "tools", path=f"{path}."))}
+        elif output is None and kind == "apply_patch_call_output":  # may tell no more than that
+            output = {"status": item.get("status")}
         elif output is None and "output" not in item:
             raise fields.wrong_type(f"{path}.output", "a string or an array of parts", None, missing=True)
         return Message("tool", (ToolResultPart(_call_id(item, path), "", self._output(output, path)),))
@@ -239,7 +242,7 @@ class _Reader:
         name = held.pop("name", None)
         if not isinstance(name, str) or not name:
             name = kind.removesuffix("_call")
-        arguments = decode_arguments(held["arguments"]) if "arguments" in held else held
+        arguments = decode_arguments(held.get("arguments", held))
         call: Part = ToolCallPart(call_id, name, arguments)
         text = TextPart(encode_json(results).decode())
         return [Message("assistant", (call,)), Message("tool", (ToolResultPart(call_id, "", (text,)),))]
@@ -260,10 +263,13 @@ def _is_part(value: object) -> bool:
 
 
 def _call_id(item: Body, path: str) -> str:
-    """The older local shell has its call's id as ``id``."""
+    """The older local shell has its call's id as ``id``; a search for tools that OpenAI made has none."""
+    kind = str(item.get("type"))
     call_id = fields.string(item, "call_id", path=f"{path}.")
-    if call_id is None and str(item.get("type")).startswith("local_shell"):
+    if call_id is None and kind.startswith("local_shell"):
         call_id = fields.string(item, "id", path=f"{path}.")
+    elif call_id is None and kind.startswith("tool_search"):
+        call_id = "tool_search"
     if not call_id:
         raise BadRequest(
             f"{path}.call_id is missing; it must be the id of the call",

@@ -305,8 +305,8 @@ def _fault(reason: str, words: str, *, empty: bool) -> UnusableAnswer | None:
         return None
     if reason == "MAX_TOKENS":
         return UnusableAnswer(
-            "the token limit was used up by thinking before any text was written; raise max_tokens"
-            " (max_completion_tokens), or ask for less reasoning",
+            "the token limit was used up by thinking before any text was written; raise it (max_tokens,"
+            " max_completion_tokens or max_output_tokens), or ask for less reasoning",
             finish_reason=reason,
         )
     return UnusableAnswer(f"Gemini's answer is empty ({words})", finish_reason=reason)
