@@ -17,6 +17,7 @@ PACKAGE = Path(agproxy.__file__).parent
 PURE_MODULES = (
     "chat",
     "fold",
+    "names",
     "conversations",
     "errors",
     "sse",

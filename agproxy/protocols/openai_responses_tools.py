@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from agproxy.chat import Tool, ToolChoice
 from agproxy.errors import BadRequest
+from agproxy.names import Unused
 from agproxy.protocols import fields
 from agproxy.protocols.fields import Body, shown
 from agproxy.protocols.openai_tools import decode_tool, decode_tool_choice, is_search
@@ -40,13 +41,31 @@ class Toolbox:
     searches: list[str] = field(default_factory=list)
     echo: list[Body] = field(default_factory=list)
     left_out: bool = False
+    _flat: dict[tuple[str, str], str] = field(default_factory=dict)
+    _unused: Unused = field(default_factory=lambda: Unused("_"), compare=False)
 
     def given(self, name: str, namespace: str | None) -> str:
         """The name that the model knows a tool by."""
         if not namespace:
             return name
-        wanted = (namespace, name)
-        return next((flat for flat, found in self.names.items() if found == wanted), f"{namespace}__{name}")
+        return self._flat.get((namespace, name), f"{namespace}__{name}")
+
+    def add(self, tool: Tool) -> None:
+        """Add a tool; of each name there is one."""
+        self._unused.taken.add(tool.name)
+        self.tools[tool.name] = tool
+
+    def add_namespaced(self, tool: Tool, namespace: str, description: str) -> None:
+        """Add a tool of a namespace, under a name that no other has."""
+        flat = self._unused.take(f"{namespace}__{tool.name}")
+        self.names[flat] = (namespace, tool.name)
+        self._flat[namespace, tool.name] = flat
+        self.tools[flat] = replace(tool, name=flat, description=description)
+
+    def known(self, name: str, namespace: str) -> Tool | None:
+        """The tool of a namespace, if it has been added."""
+        flat = self._flat.get((namespace, name))
+        return None if flat is None else self.tools[flat]
 
 
 def decode_tools(lists: Iterable[tuple[str, list[object]]], ignored: list[str]) -> Toolbox:
@@ -90,7 +109,7 @@ def _add(box: Toolbox, kind: str, holder: Body, path: str, ignored: list[str]) -
         if box.tools[tool.name] != tool:
             ignored.append(path)  # Gemini refuses two declarations of one name
         return
-    box.tools[tool.name] = tool
+    box.add(tool)
     box.echo.append(_told(kind, holder, tool.name))
 
 
@@ -111,26 +130,15 @@ def _add_namespace(box: Toolbox, holder: Body, path: str, ignored: list[str]) ->
             continue
         tool = decode_tool(kind, inner, f"{where}.")
         ignored += _unread(inner, kind, where)
-        if (namespace, tool.name) in box.names.values():
-            known = box.tools[box.given(tool.name, namespace)]
+        if (known := box.known(tool.name, namespace)) is not None:
             if (known.parameters, known.freeform) != (tool.parameters, tool.freeform):
                 ignored.append(where)
             continue
-        flat = _unused(f"{namespace}__{tool.name}", box)
-        box.names[flat] = (namespace, tool.name)
         words = f"{about}\n\n{tool.description}" if about and tool.description else about or tool.description
-        box.tools[flat] = replace(tool, name=flat, description=words)
+        box.add_namespaced(tool, namespace, words)
         told.append(_told(kind, inner, tool.name))
     if told:
         box.echo.append({"type": "namespace", "name": namespace, "description": about, "tools": told})
-
-
-def _unused(name: str, box: Toolbox) -> str:
-    number, given = 1, name
-    while given in box.tools:
-        number += 1
-        given = f"{name}_{number}"
-    return given
 
 
 def _unread(holder: Body, kind: str, path: str) -> list[str]:
@@ -143,7 +151,8 @@ def _told(kind: str, holder: Body, name: str) -> Body:
     description = holder.get("description")
     if kind == "custom":
         told: Body = {"type": "custom", "name": name, "description": description or ""}
-        return {**told, "format": holder["format"]} if isinstance(holder.get("format"), dict) else told
+        form = _told_format(holder.get("format"))
+        return {**told, "format": form} if form else told
     parameters, strict = holder.get("parameters"), holder.get("strict")
     return {
         "type": "function",
@@ -154,6 +163,17 @@ def _told(kind: str, holder: Body, name: str) -> Body:
     }
 
 
+def _told_format(value: object) -> Body | None:
+    match value:
+        case {"type": "text"}:
+            return {"type": "text"}
+        case {"syntax": "lark" | "regex" as syntax, "definition": str(definition)} | {
+            "grammar": {"syntax": "lark" | "regex" as syntax, "definition": str(definition)}
+        }:
+            return {"type": "grammar", "syntax": syntax, "definition": definition}
+    return None
+
+
 def decode_choice(value: object, box: Toolbox, ignored: list[str]) -> ToolChoice:
     """Which tools the model may or must call. What demands a tool that is left out, is left to the model.
 
@@ -161,6 +181,7 @@ def decode_choice(value: object, box: Toolbox, ignored: list[str]) -> ToolChoice
     :param ignored: what is not honoured is added to it.
     """
     tools = tuple(box.tools.values())
+    value = _flat(value)
     match value:
         case {"type": "allowed_tools", "mode": "auto" | "required" as mode, "tools": [*entries]}:
             return _allowed(str(mode), entries, box, ignored)
@@ -181,24 +202,27 @@ def decode_choice(value: object, box: Toolbox, ignored: list[str]) -> ToolChoice
 
 def _allowed(mode: str, entries: list[object], box: Toolbox, ignored: list[str]) -> ToolChoice:
     """``allowed_tools``. A search that is not among them is not made."""
-    names: list[str] = []
+    names: dict[str, None] = {}
+    namespaces: set[str] = set()
     search = False
     for position, entry in enumerate(entries):
         path = f"tool_choice.tools[{position}]"
+        entry = _flat(entry)
         match entry:
             case {"type": "namespace", "name": str(namespace)}:
-                names += [flat for flat, (found, _) in box.names.items() if found == namespace]
+                namespaces.add(namespace)
             case {"type": "function" | "custom", "name": str(name)}:
                 given = box.given(name, _namespace(entry))
                 if given not in box.tools:
                     raise BadRequest(f"{path} names {shown(name)}, which is not among the tools", param="tool_choice")
-                names.append(given)
+                names[given] = None
             case {"type": str(kind)} if is_search(kind) and box.searches:
                 search = True
             case {"type": str()}:
                 ignored.append(path)
             case _:
                 raise BadRequest(f"{path} must be an object with the type and name of a tool", param="tool_choice")
+    names |= dict.fromkeys(flat for flat, (namespace, _) in box.names.items() if namespace in namespaces)
     if not search:
         box.searches.clear()
     if names:
@@ -208,6 +232,18 @@ def _allowed(mode: str, entries: list[object], box: Toolbox, ignored: list[str])
     return ToolChoice("auto" if search and not box.tools else "none")
 
 
+def _flat(value: object) -> object:
+    """A choice, or a tool within one, in the form of Responses, though it came in that of Chat Completions."""
+    match value:
+        case (
+            {"type": "function" as kind, "function": {**inner}}
+            | {"type": "custom" as kind, "custom": {**inner}}
+            | {"type": "allowed_tools" as kind, "allowed_tools": {**inner}}
+        ):
+            return {**inner, "type": kind}
+    return value
+
+
 def _namespace(value: object) -> str | None:
     namespace = value.get("namespace") if isinstance(value, dict) else None
     return namespace if isinstance(namespace, str) else None
@@ -215,6 +251,7 @@ def _namespace(value: object) -> str | None:
 
 def told_choice(value: object, box: Toolbox) -> object:
     """``tool_choice`` as the Response object has it."""
+    value = _flat(value)
     match value:
         case "none" | "required":
             return value
@@ -223,7 +260,8 @@ def told_choice(value: object, box: Toolbox) -> object:
         case {"type": "none"}:
             return "none"
         case {"type": "function" | "custom" as kind, "name": str(name)}:
-            return {"type": kind, "name": name}
+            namespace = _namespace(value)
+            return {"type": kind, "name": name, **({"namespace": namespace} if namespace else {})}
         case {"type": "allowed_tools", "mode": "auto" | "required", "tools": [*_]}:
             return value
     return "auto"

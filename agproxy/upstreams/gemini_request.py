@@ -7,9 +7,9 @@ import base64
 import binascii
 import re
 from collections import Counter, deque
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import groupby
 from typing import Any
 
 from agproxy.chat import (
@@ -18,6 +18,7 @@ from agproxy.chat import (
     Message,
     Metadata,
     Part,
+    ReasoningPart,
     TextPart,
     Tool,
     ToolCallPart,
@@ -27,6 +28,7 @@ from agproxy.chat import (
 from agproxy.errors import BadRequest
 from agproxy.jsonwire import encode_json
 from agproxy.models import may_need_signed_pictures, needs_thought_signatures
+from agproxy.names import Unused
 from agproxy.schema import MAX_DEPTH, function_parameters
 from agproxy.upstreams.gemini_settings import encode_settings
 
@@ -171,7 +173,7 @@ def _calling_config(choice: ToolChoice, names: "_Names") -> dict[str, Any] | Non
 
 
 def _contents(messages: Iterable[Message], names: "_Names", signer: "_Signer") -> list[Content]:
-    turns = [message for message in messages if message.role != "system" and _says_something(message)]
+    turns = _together(message for message in messages if message.role != "system" and _says_something(message))
     contents: list[Content] = []
     pending: list[_Pending] = []  # calls of the last model turn, whose results come next
     for is_model, group in groupby(turns, key=lambda message: message.role == "assistant"):
@@ -199,14 +201,49 @@ def _contents(messages: Iterable[Message], names: "_Names", signer: "_Signer") -
 
 
 def _says_something(message: Message) -> bool:
-    return any(not isinstance(part, TextPart) or part.text or part.provider_metadata for part in message.parts)
+    return any(
+        bool(part.text or part.provider_metadata) if isinstance(part, TextPart) else not isinstance(part, ReasoningPart)
+        for part in message.parts
+    )
+
+
+def _together(turns: Iterable[Message]) -> list[Message]:
+    """The turns, with results that come after more words or calls of the model moved up to their own calls.
+
+    They stay where they are when the user has spoken in between.
+    """
+    blocks: list[list[Message]] = [[]]  # what the model said at once, and what came after it
+    homes: dict[str, int] = {}  # the block of each call that has no result yet
+    is_model = has_user = False
+    for message in turns:
+        if message.role == "assistant":
+            if not is_model:
+                if has_user:
+                    homes.clear()
+                blocks.append([])
+                is_model, has_user = True, False
+            homes.update((part.id, len(blocks) - 1) for part in message.parts if isinstance(part, ToolCallPart))
+            blocks[-1].append(message)
+            continue
+        is_model = False
+        stay: list[Part] = []
+        for part in message.parts:
+            home = homes.pop(part.id, None) if isinstance(part, ToolResultPart) else None
+            has_user = has_user or not isinstance(part, ToolResultPart)
+            if home is None or home == len(blocks) - 1:
+                stay.append(part)
+            else:
+                blocks[home].append(Message("tool", (part,)))
+        if stay:
+            blocks[-1].append(message if len(stay) == len(message.parts) else Message(message.role, tuple(stay)))
+    return [message for block in blocks for message in block]
 
 
 def _model_parts(parts: Iterable[Part], names: "_Names", signer: "_Signer") -> list[Content]:
     """Text first, then the calls together; thoughts are not sent back (their signatures ride on text and calls)."""
     said: list[Content] = []
     calls: list[Content] = []
-    ids: set[str] = set()
+    ids = Unused("-")  # clients repeat ids: those of the old function role are names
     for part in parts:
         match part:
             case TextPart():
@@ -216,18 +253,11 @@ def _model_parts(parts: Iterable[Part], names: "_Names", signer: "_Signer") -> l
             case AttachmentPart():
                 said.append(signer.sign(_file(part), part.provider_metadata))
             case ToolCallPart():
-                call_id = _unused(part.id, ids)
-                ids.add(call_id)
-                call = {"id": call_id, "name": names.given(part.name), "args": part.arguments}
+                call = {"id": ids.take(part.id), "name": names.given(part.name), "args": part.arguments}
                 calls.append(signer.sign({"functionCall": call}, part.provider_metadata))
             case _:
                 pass
     return said + calls
-
-
-def _unused(call_id: str, used: Container[str]) -> str:
-    """``call_id``, or one made from it: clients repeat ids (those of the old function role are names)."""
-    return next(given for number in count(1) if (given := f"{call_id}-{number}" if number > 1 else call_id) not in used)
 
 
 def _user_contents(parts: Iterable[Part], pending: list[_Pending]) -> list[Content]:
@@ -345,8 +375,9 @@ class _Names:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._given: dict[str, str] = {}
+        self._unused = Unused("_", max_length=64)
         self.original: dict[str, str] = {}
-        names = list(names)
+        names = list(dict.fromkeys(names))
         for name in names:  # allowed names keep their own, whatever the others become
             if _ALLOWED.fullmatch(name):
                 self._add(name, name)
@@ -361,15 +392,10 @@ class _Names:
         changed = _FORBIDDEN.sub("_", name)
         if not changed or not (changed[0].isalpha() or changed[0] == "_"):
             changed = f"_{changed}"
-        given = changed[:64]
-        number = 2
-        while given in self.original:
-            suffix = f"_{number}"
-            given = changed[: 64 - len(suffix)] + suffix
-            number += 1
-        return self._add(name, given)
+        return self._add(name, changed)
 
-    def _add(self, name: str, given: str) -> str:
+    def _add(self, name: str, wanted: str) -> str:
+        given = self._unused.take(wanted)
         self._given[name] = given
         self.original[given] = name
         return given

@@ -64,6 +64,7 @@ BODIES: dict[str, tuple[int, str | None, dict[str, Any]]] = {
     "schema_enum_empty.json": (400, "INVALID_ARGUMENT", {}),
     "schema_property_named_format.json": (400, "INVALID_ARGUMENT", {}),
     "unknown_name_elsewhere.json": (400, "INVALID_ARGUMENT", {}),
+    "too_many_tokens.json": (400, "INVALID_ARGUMENT", {}),
     "bad_gateway.html": (502, None, {}),
 }
 SCHEMA_FAULTS: dict[str, tuple[int, str]] = {
