@@ -6,6 +6,8 @@ from typing import Any
 
 from agproxy.errors import BadRequest
 
+_MAX_DEPTH = 200  # Google's own parsers stop at 100
+
 
 def decode_json(body: bytes) -> Any:
     """The value that ``body`` holds.
@@ -33,6 +35,8 @@ def decode_json(body: bytes) -> Any:
         raise BadRequest(
             f"the body holds a number that JSON or agproxy cannot take: {error}", code="invalid_json"
         ) from error
+    if text.count("{") + text.count("[") > _MAX_DEPTH and _is_deep(value):
+        raise BadRequest("the body is nested too deeply", code="invalid_json")
     # Only an escape can bring a lone surrogate, for the bytes were valid UTF-8.
     if "\\u" in text and ("\\ud" in text or "\\uD" in text):
         try:
@@ -44,6 +48,22 @@ def decode_json(body: bytes) -> Any:
         except RecursionError as error:
             raise BadRequest("the body is nested too deeply", code="invalid_json") from error
     return value
+
+
+def _is_deep(value: object) -> bool:
+    """Whether something is nested so deeply that it may be read, but not written again by those who call deeper."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        inner: list[object] = []
+        for holder in level:
+            if isinstance(holder, dict):
+                inner += [each for each in holder.values() if isinstance(each, dict | list)]
+            elif isinstance(holder, list):
+                inner += [each for each in holder if isinstance(each, dict | list)]
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def decode_object(body: bytes) -> dict[str, Any]:

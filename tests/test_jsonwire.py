@@ -32,6 +32,8 @@ REFUSED: list[tuple[str, bytes, str]] = [
     ("-5,000-digit integer", b'{"a": -' + b"9" * 5000 + b"}", "number"),
     ("arrays 100,000 deep", b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
     ("objects 100,000 deep", b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
+    ("arrays 201 deep", b"[" * 201 + b"]" * 201, "nested too deeply"),
+    ("deep in a wide one", b'{"a":[' + b"{}," * 300 + b'{"b":' * 199 + b"1" + b"}" * 199 + b"]}", "nested too deeply"),
     ("arrays that never end", b"[" * 100_000, "nested too deeply"),
     ("invalid UTF-8", b'{"a": "\xff"}', "not UTF-8: byte 7"),
     ("UTF-8 cut in a character", b'"\xc3', "not UTF-8"),
@@ -64,6 +66,7 @@ TAKEN: list[tuple[str, bytes, Any]] = [
     ("other escapes", rb'"\u00e9\ue000\uffff\u0000"', "\xe9\ue000\uffff\0"),
     ("a large exponent", b"[1e308, -1e308, 1e-999]", [1e308, -1e308, 0.0]),
     ("a long integer", b"9" * 4000, int("9" * 4000)),
+    ("many that are not deep", b"[" + b"[{}]," * 500 + b"0]", [[{}]] * 500 + [0]),
     ("nesting that is merely deep", b"[" * 200 + b"]" * 200, json.loads("[" * 200 + "]" * 200)),
     ("a key twice: the last one counts", b'{"a": 1, "a": 2}', {"a": 2}),
 ]
