@@ -28,7 +28,7 @@ class Request(werkzeug.Request):
     :ivar mapped_model: the physical model, once it is known.
     :ivar ignored: the request fields that are not honoured.
     :ivar account: label of the account that answered, once that is known.
-    :ivar body_length: bytes of the body, decompressed, once it has been read.
+    :ivar body_length: bytes of the body, decompressed, once it has been read, and of what it stands for.
     :ivar fixed_path: the path that is served in place of the one sent, or empty.
     """
 

@@ -7,6 +7,7 @@ of items tell of which Response they are, so that a client may refer to them.
 from typing import Any
 
 from agproxy.errors import NotStored, PayloadTooLarge
+from agproxy.jsonwire import encode_json
 from agproxy.store import Store
 
 Body = dict[str, Any]
@@ -14,20 +15,23 @@ Body = dict[str, Any]
 TTL_S = 30 * 24 * 3600.0  # as long as OpenAI's: https://developers.openai.com/api/docs/guides/your-data
 # The input of one Response; a greater one is not stored. It is written while other requests wait.
 MAX_INPUT_BYTES = 8 << 20
+# What one request may fetch from the store: a few bytes of it can name much.
+MAX_BYTES = 32 << 20
 
 
-def keep(store: Store, response: Body, *, items: list[Body], input_bytes: int, session: str) -> None:
+def keep(store: Store, response: Body, *, items: list[Body], session: str) -> None:
     """Keep a Response.
 
     :param items: those of its own input, with ids.
     :param session: the key of its conversation.
     """
-    kept = {"response": response, "input": items, "bytes": input_bytes, "session": session}
+    size = len(encode_json(items)) + len(encode_json(response["output"]))
+    kept = {"response": response, "input": items, "bytes": size, "session": session}
     store.put(_key(response["id"]), kept, ttl_s=TTL_S)
 
 
 def load(store: Store, response_id: str) -> Body:
-    """What ``keep`` was given: ``response``, ``input``, ``bytes`` and ``session``.
+    """What ``keep`` was given: ``response``, ``input`` and ``session``, and how many ``bytes`` the items are.
 
     :raises NotStored: when there is none of this id, or not any more.
     """
@@ -46,11 +50,11 @@ def delete(store: Store, response_id: str) -> None:
     store.delete(_key(response_id))
 
 
-def conversation(store: Store, response_id: str, *, max_bytes: int) -> tuple[list[Body], str]:
+def conversation(store: Store, response_id: str) -> tuple[list[Body], str]:
     """The items of a conversation up to and with the answer of a Response, and the conversation's key.
 
     :raises NotStored: a part of it is not there, or not any more.
-    :raises PayloadTooLarge: over ``max_bytes``.
+    :raises PayloadTooLarge: it is over ``MAX_BYTES``.
     """
     turns: list[list[Body]] = []
     session, total_bytes = "", 0
@@ -66,19 +70,41 @@ def conversation(store: Store, response_id: str, *, max_bytes: int) -> tuple[lis
             )
         session = session or kept["session"]
         total_bytes += kept["bytes"]
-        if total_bytes > max_bytes:
-            raise PayloadTooLarge(
-                f"the conversation is over {max_bytes} bytes (max_body_bytes in [server] of agproxy.ini)",
-                param="previous_response_id",
-            )
+        if total_bytes > MAX_BYTES:
+            raise _too_large("previous_response_id")
         turns.append([*kept["input"], *kept["response"]["output"]])
         wanted = kept["response"]["previous_response_id"]
     return [item for turn in reversed(turns) for item in turn], session
 
 
-def resolved(store: Store, items: list[Any]) -> list[Any]:
-    """The items, with those that are only named put in; those that are not found stay as they are."""
-    return [_found(store, item) if _is_reference(item) else item for item in items]
+def resolved(store: Store, items: list[Any]) -> tuple[list[Any], int]:
+    """The items, with those that are only named put in, and how many bytes that adds.
+
+    Those that are not found stay as they are.
+
+    :raises PayloadTooLarge: what is named is over ``MAX_BYTES``.
+    """
+    known: dict[str, dict[str, Body]] = {}  # items by their ids, by the id of their Response
+    sizes: dict[str, int] = {}
+    total_bytes = loaded_bytes = 0
+    found = []
+    for position, item in enumerate(items):
+        if not _is_reference(item):
+            found.append(item)
+            continue
+        response_id = f"resp_{item['id'].partition('_')[2].partition('_')[0]}"
+        if response_id not in known:
+            kept = store.get(_key(response_id)) or {"input": [], "response": {"output": []}, "bytes": 0}
+            known[response_id] = {held["id"]: held for held in (*kept["input"], *kept["response"]["output"])}
+            loaded_bytes += kept["bytes"]
+        meant = known[response_id].get(item["id"], item)
+        if item["id"] not in sizes:
+            sizes[item["id"]] = len(encode_json(meant))
+        total_bytes += sizes[item["id"]]
+        if max(total_bytes, loaded_bytes) > MAX_BYTES:
+            raise _too_large(f"input[{position}]")
+        found.append(meant)
+    return found, total_bytes
 
 
 def _is_reference(item: Any) -> bool:
@@ -87,11 +113,11 @@ def _is_reference(item: Any) -> bool:
     return item.get("type") == "item_reference" or item.keys() == {"id"}
 
 
-def _found(store: Store, reference: Body) -> Body:
-    _, _, rest = reference["id"].partition("_")
-    kept = store.get(_key(f"resp_{rest.partition('_')[0]}"))
-    held = [] if kept is None else [*kept["input"], *kept["response"]["output"]]
-    return next((item for item in held if item.get("id") == reference["id"]), reference)
+def _too_large(param: str) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"{param} stands for stored items of more than {MAX_BYTES} bytes, which is too much for one request",
+        param=param,
+    )
 
 
 def _key(response_id: str) -> str:

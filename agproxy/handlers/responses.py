@@ -37,7 +37,7 @@ def create(gateway: Gateway, request: Request) -> Response:
             response["completed_at"] = int(gateway.clock())
         if echo.fields["store"]:
             items = openai_responses_list.named_items(_items(body), response_id)
-            stored.keep(gateway.store, response, items=items, input_bytes=request.body_length, session=call.session)
+            stored.keep(gateway.store, response, items=items, session=call.session)
 
     return chat.answer(gateway, request, decoded, id_=response_id, session=session, conclude=conclude)
 
@@ -89,7 +89,7 @@ _SUM_UP = (
 def compact(gateway: Gateway, request: Request) -> Response:
     """A conversation in short: the user's messages, and an item that holds a summary of all of it."""
     body = chat.read(gateway, request)
-    items, session = _conversation(gateway, body)
+    items, session = _conversation(gateway, request, body)
     with chat.nesting():
         said = [item for _, item in openai_responses.input_items(body)]
         asked: fields.Body = {
@@ -102,8 +102,9 @@ def compact(gateway: Gateway, request: Request) -> Response:
     call = chat.call_for(gateway, request, decoded, session=session)
     reply = fold(call.events())
     chat.answered(request)
-    if not reply.text:
-        raise UnusableAnswer(reply.finish.refusal or "the conversation could not be summed up")
+    if not reply.text or reply.finish.reason != "stop":  # its client would throw the conversation away for it
+        why = reply.finish.refusal or reply.finish.note or f"the summary is not whole ({reply.finish.reason})"
+        raise UnusableAnswer(f"the conversation could not be summed up: {why}")
     response_id = f"{openai_responses.ID_PREFIX}{gateway.new_id()}"
     kept = [item for item in (*items, *said) if isinstance(item, dict) and item.get("role") == "user"]
     output = openai_responses_list.named_items(kept, response_id)
@@ -124,19 +125,20 @@ _COMPACTED = ("model", "input", "instructions", "previous_response_id", "prompt_
 
 def _decoded(gateway: Gateway, request: Request, body: fields.Body) -> tuple[ChatRequest, str | None]:
     """The request, with the conversation that it continues, and the key of that."""
-    earlier, session = _conversation(gateway, body)
+    earlier, session = _conversation(gateway, request, body)
     with chat.nesting():
         return openai_responses.decode_request(body, earlier=earlier), session
 
 
-def _conversation(gateway: Gateway, body: fields.Body) -> tuple[list[fields.Body], str | None]:
+def _conversation(gateway: Gateway, request: Request, body: fields.Body) -> tuple[list[fields.Body], str | None]:
     """The items before the input, and the key of their conversation; what the input refers to is put into it."""
     if isinstance(body.get("input"), list):
-        body["input"] = stored.resolved(gateway.store, body["input"])
+        body["input"], added_bytes = stored.resolved(gateway.store, body["input"])
+        request.body_length += added_bytes
     previous = fields.string(body, "previous_response_id")
     if not previous or openai_responses.is_chat(body):
         return [], None
-    return stored.conversation(gateway.store, previous, max_bytes=gateway.config.server.max_body_bytes)
+    return stored.conversation(gateway.store, previous)
 
 
 def _items(body: fields.Body) -> list[fields.Body]:
