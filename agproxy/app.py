@@ -188,7 +188,8 @@ def _error_response(error: GatewayError, request: Request) -> Response:
     else:
         body = encode_json(request.protocol.encode_error(error))
         response = Response(body, error.status, mimetype="application/json")
-    if error.retry_after_s is not None:
+    # Not for keys that were refused: to wait mends nothing, and Codex (0.169) would do so for long, without a word.
+    if error.retry_after_s is not None and error.status in (429, 503):
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     if error.code == "upstream_credentials" or (error.retry_after_s or 0.0) > _MAX_RETRY_S:
         response.headers["X-Should-Retry"] = "false"

@@ -59,6 +59,7 @@ _CREDENTIAL_IN_403 = re.compile(
     r"|unregistered callers|consumer|denied access|authentication",
     re.IGNORECASE,
 )
+_TOO_LONG = re.compile(r"token count\b.{0,40}\bexceeds the maximum number of tokens", re.IGNORECASE)
 _FILE_IN_403 = re.compile(r"\bfiles?[ /]|cached ?content", re.IGNORECASE)
 _CLIENTS_FAULT = (400, 413, 415, 422)
 _DAILY = re.compile(r"per_?day|daily", re.IGNORECASE)
@@ -200,7 +201,9 @@ def client_error(error: UpstreamError) -> GatewayError:
         error.status = 429
         error.code = "rate_limit_exceeded"
     elif error.status in _CLIENTS_FAULT:
-        error.code = (error.reason or "upstream_error").lower()
+        too_long = error.status == 400 and _TOO_LONG.search(error.message)
+        # OpenAI's word, by which clients know that they must shorten the conversation.
+        error.code = "context_length_exceeded" if too_long else (error.reason or "upstream_error").lower()
     elif error.status < 500:  # of a proxy in between, say; nothing that the client could mend
         return UpstreamError(f"the model service answered HTTP {error.status}: {error.message}")
     return error

@@ -261,6 +261,7 @@ class TestClientError:
             ("location_not_supported.json", 400, 400, "failed_precondition"),
             ("turn_order.json", 400, 400, "invalid_argument"),
             ("turn_order.json", 413, 413, "invalid_argument"),
+            ("too_many_tokens.json", 400, 400, "context_length_exceeded"),
             ("internal.json", 500, 500, "upstream_error"),
             ("overloaded.json", 503, 503, "upstream_error"),
             ("bad_gateway.html", 502, 502, "upstream_error"),

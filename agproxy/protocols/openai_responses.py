@@ -11,7 +11,7 @@ from typing import Any
 
 from agproxy import sse
 from agproxy.chat import ChatRequest, Event, Failed, Finish, Ping, ReplyMeta, Usage
-from agproxy.errors import GatewayError
+from agproxy.errors import GatewayError, UpstreamError
 from agproxy.fold import Reply
 from agproxy.jsonwire import encode_json
 from agproxy.protocols import openai_chat, openai_chat_request, openai_responses_request
@@ -34,6 +34,7 @@ _ENDS = {
 # ``ResponseError.code`` of the openai package; all others fail its strict types.
 _CODES = {400: "invalid_prompt", 413: "invalid_prompt", 429: "rate_limit_exceeded"}
 _LONG_S = 60.0
+_PARAMS = {"max_completion_tokens": "max_output_tokens", "messages": "input"}  # their names here
 # Codex counts only events as signs of life (stream_idle_timeout_ms, 300 s), not comments. One that is told again before
 # the first item harms no client.
 _PINGS_PER_EVENT = 6
@@ -110,10 +111,14 @@ def encode_error(error: Exception) -> Body:
     """The error object, as Chat Completions has it.
 
     For a quota that is used up for long it has the type and the field by which Codex CLI (0.169) gives up at once and
-    says when to come back; else it would try six times, and lose the message.
+    says when to come back; else it would try six times, and lose the message. For a service that is overloaded it has
+    the code by which Codex tries five times instead of thirty.
     """
     body = openai_chat.encode_error(error)
     told = _told(error)
+    body["error"]["param"] = _PARAMS.get(told.param or "", told.param)
+    if isinstance(told, UpstreamError) and told.status in (503, 529):
+        body["error"]["code"] = "server_is_overloaded"
     if told.status == 429 and told.retry_at is not None and (told.retry_after_s or 0.0) > _LONG_S:
         body["error"] |= {"type": "usage_limit_reached", "resets_at": math.ceil(told.retry_at)}
     return body
@@ -151,18 +156,26 @@ class _Writer:
         match kind:
             case "response.output_text.delta":
                 return {"delta": {"content": body["delta"]}}
-            case "response.output_item.done" if body["item"]["type"] == "function_call":
-                item = body["item"]
-                call = {"index": self._calls, "id": item["call_id"], "type": "function"}
+            case "response.reasoning_summary_text.delta":
+                return {"delta": {"reasoning_content": body["delta"]}}
+            case "response.refusal.delta":
+                return {"delta": {"refusal": body["delta"]}}
+            case "response.output_item.done" if "call_id" in body["item"]:
                 self._calls += 1
-                function = {"name": item["name"], "arguments": item["arguments"]}
-                return {"delta": {"tool_calls": [{**call, "function": function}]}}
+                return {"delta": {"tool_calls": [_chat_call(self._calls - 1, body["item"])]}}
             case "response.completed":
                 return {"delta": {}, "finish_reason": "tool_calls" if self._calls else "stop"}
             case "response.incomplete":
                 is_cut = body["response"]["incomplete_details"]["reason"] == "max_output_tokens"
                 return {"delta": {}, "finish_reason": "length" if is_cut else "content_filter"}
         return None
+
+
+def _chat_call(index: int, item: Body) -> Body:
+    call = {"index": index, "id": item["call_id"]}
+    if item["type"] == "custom_tool_call":
+        return {**call, "type": "custom", "custom": {"name": item["name"], "input": item["input"]}}
+    return {**call, "type": "function", "function": {"name": item["name"], "arguments": item["arguments"]}}
 
 
 # The response object.

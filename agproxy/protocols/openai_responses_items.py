@@ -36,8 +36,18 @@ from agproxy.protocols.openai_messages import (
 
 # Our own encrypted_content; anybody else's means nothing to Gemini.
 _TAG = "agproxy1."
-_SUMMARY = "What was said before this point, in short:"
 _HARMLESS = frozenset({"type", "id", "status", "phase"})
+# What is read of an item; hosted calls are read whole.
+_OUTPUT = _HARMLESS | {"call_id", "output", "name", "namespace"}
+_READ = {
+    "function_call": _HARMLESS | {"call_id", "name", "namespace", "arguments", "extra_content"},
+    "custom_tool_call": _HARMLESS | {"call_id", "name", "namespace", "input", "extra_content"},
+    "function_call_output": _OUTPUT,
+    "custom_tool_call_output": _OUTPUT,
+    "reasoning": _HARMLESS | {"summary", "content", "encrypted_content"},
+    "additional_tools": _HARMLESS | {"role", "tools"},
+}
+_SUMMARY = "What was said before this point, in short:"
 # Items that hold tools.
 _TOOLS = ("additional_tools", "tool_search_output")
 # Items that say nothing to a model, or only to one of OpenAI's.
@@ -61,7 +71,7 @@ def seal(metadata: dict[str, Metadata]) -> str:
 
 def unseal(content: object) -> dict[str, Metadata]:
     """What ``seal`` put in; nothing of another's content."""
-    found = {name: decode_metadata({"extra_content": value}) for name, value in _unsealed(content).items()}
+    found = {name: decode_metadata({"extra_content": value}) for name, value in (_unsealed(content) or {}).items()}
     return {name: metadata for name, metadata in found.items() if metadata}
 
 
@@ -70,14 +80,15 @@ def seal_summary(text: str) -> str:
     return _TAG + base64.b64encode(encode_json({"summary": text})).decode()
 
 
-def _unsealed(content: object) -> Body:
+def _unsealed(content: object) -> Body | None:
+    """What is sealed; None where it is another's, or was cut."""
     if not isinstance(content, str) or not content.startswith(_TAG):
-        return {}
+        return None
     try:
         sealed = json.loads(base64.b64decode(content[len(_TAG) :], validate=True))
     except (ValueError, binascii.Error, RecursionError):
-        return {}
-    return sealed if isinstance(sealed, dict) else {}
+        return None
+    return sealed if isinstance(sealed, dict) else None
 
 
 def listed_tools(items: Iterable[tuple[str, Any]]) -> list[tuple[str, list[object]]]:
@@ -134,6 +145,8 @@ class _Reader:
             return [decode_message(item, path, self._ignored, listed="input[]", harmless=_HARMLESS)]
         if kind in ("function_call", "custom_tool_call"):
             return [self._call(kind, item, path)]
+        if kind in _READ:
+            self._ignored += [f"input[].{name}" for name, extra in item.items() if extra and name not in _READ[kind]]
         if kind in _UNSERVED:
             self._ignored.append(f"input[].{kind}")
             return []
@@ -168,7 +181,7 @@ class _Reader:
     def _reasoning(self, item: Body) -> list[Message]:
         sealed = item.get("encrypted_content")
         self._signatures.update(unseal(sealed))
-        if sealed and not str(sealed).startswith(_TAG):
+        if sealed and _unsealed(sealed) is None:
             self._ignored.append("input[].encrypted_content")
         pieces = [part for name in ("summary", "content") if isinstance(item.get(name), list) for part in item[name]]
         texts = [part["text"] for part in pieces if isinstance(part, dict) and isinstance(part.get("text"), str)]
@@ -176,7 +189,7 @@ class _Reader:
         return [Message("assistant", (ReasoningPart(text),))] if text else []
 
     def _compaction(self, item: Body) -> list[Message]:
-        summary = _unsealed(item.get("encrypted_content")).get("summary")
+        summary = (_unsealed(item.get("encrypted_content")) or {}).get("summary")
         if not isinstance(summary, str) or not summary:
             self._ignored.append("input[].compaction")
             return []
@@ -255,11 +268,10 @@ _RESULTS = ("output", "outputs", "results", "error")
 
 
 def _is_part(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(kind := value.get("type"), str)
-        and SYNONYMS.get(kind, kind) in USER_PARTS
-    )
+    """Whether it is a part: by a name of Responses, or by one of Chat Completions that holds what it is named for."""
+    if not isinstance(value, dict) or not isinstance(kind := value.get("type"), str):
+        return False
+    return SYNONYMS.get(kind, kind) in USER_PARTS and (kind in SYNONYMS or kind in value)
 
 
 def _call_id(item: Body, path: str) -> str:

@@ -27,15 +27,22 @@ def named_items(items: list[Any], response_id: str) -> list[Body]:
     :param items: those of an input that was understood.
     """
     token = response_id.partition("_")[2]
-    return [_named(dict(item), f"{token}_in{number}") for number, item in enumerate(items)]
+    known: set[str] = set()
+    return [_named(dict(item), f"{token}_in{number}", known) for number, item in enumerate(items)]
 
 
-def _named(item: Body, token: str) -> Body:
-    kind = item.setdefault("type", "message")
-    if not isinstance(item.get("id"), str) or not item["id"]:
+def _named(item: Body, token: str, known: set[str]) -> Body:
+    """The item with an id of its own: clients that try again send some twice, and a page is found by its last one."""
+    kind = item["type"] = item.get("type") or "message"
+    if kind == "local_shell_call_output" and not item.get("call_id"):
+        item["call_id"] = item.get("id")  # which is the call's
+    if not isinstance(item.get("id"), str) or not item["id"] or item["id"] in known:
         item["id"] = f"{_PREFIXES.get(kind, 'item')}_{token}"
+    known.add(item["id"])
     if kind == "message":
         item["content"] = _parts(item.get("content"), item.get("role"))
+    elif isinstance(item.get("output"), list):
+        item["output"] = [_pictured(part) if isinstance(part, dict) else part for part in item["output"]]
     if kind != "reasoning" and not isinstance(item.get("status"), str):
         item["status"] = "completed"
     return {name: item[name] for name in ("type", "id", *item)}
@@ -61,8 +68,12 @@ def _part(part: Any, *, is_said: bool) -> Body:
         case "image_url" | "input_image":
             image = part.get("image_url")
             url = image.get("url") if isinstance(image, dict) else image
-            return {"detail": part.get("detail") or "auto", "type": "input_image", "image_url": url}
+            return _pictured({"type": "input_image", "image_url": url, "detail": part.get("detail")})
     return dict(part)
+
+
+def _pictured(part: Body) -> Body:
+    return {**part, "detail": part.get("detail") or "auto"} if part.get("type") == "input_image" else part
 
 
 def page(items: list[Body], query: Mapping[str, str]) -> Body:
@@ -75,7 +86,8 @@ def page(items: list[Body], query: Mapping[str, str]) -> Body:
     if order not in ("asc", "desc"):
         raise BadRequest(f"order must be asc or desc, not {shown(order)}", param="order")
     limit_text = query.get("limit", str(_DEFAULT_LIMIT))
-    if not limit_text.isascii() or not limit_text.isdigit() or not 1 <= int(limit_text[:9]) <= _MAX_LIMIT:
+    limit = int(limit_text[:9]) if limit_text.isascii() and limit_text.isdigit() else 0
+    if not 1 <= limit <= _MAX_LIMIT:
         raise BadRequest(f"limit must be between 1 and {_MAX_LIMIT}, not {shown(limit_text)}", param="limit")
     ordered = items if order == "asc" else items[::-1]
     if after := query.get("after"):
@@ -83,7 +95,7 @@ def page(items: list[Body], query: Mapping[str, str]) -> Body:
         if not places:
             raise BadRequest(f"after names {shown(after)}, which is no item of this input", param="after")
         ordered = ordered[places[0] + 1 :]
-    shown_items = ordered[: int(limit_text)]
+    shown_items = ordered[:limit]
     return {
         "object": "list",
         "data": shown_items,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agproxy.chat import ChatRequest, Message, Sampling, TextPart
+from agproxy.chat import ChatRequest, JsonFormat, Message, Sampling, TextPart
 from agproxy.errors import BadRequest
 from agproxy.protocols import fields
 from agproxy.protocols.fields import Body, shown
@@ -171,12 +171,20 @@ def _chat_echo(chat: ChatRequest) -> Echo:
         "previous_response_id": None,
         "reasoning": {"effort": chat.thinking.effort, "summary": None},
         "store": False,
-        "text": {"format": {"type": "text"}},
+        "text": {"format": _chat_format(chat.json_format)},
         "tool_choice": told_choice(choice, box),
         "tools": [_told_tool(tool.name, tool.description, tool.parameters, tool.freeform) for tool in chat.tools],
         **_sampled(chat.sampling),
     }
     return Echo(fields=known, names={}, is_chat=True)
+
+
+def _chat_format(wanted: JsonFormat | None) -> Body:
+    if wanted is None:
+        return {"type": "text"}
+    if wanted.schema is None:
+        return {"type": "json_object"}
+    return _told_format({"type": "json_schema", "schema": wanted.schema})
 
 
 def _told_tool(name: str, description: str, parameters: object, freeform: bool) -> Body:
@@ -279,7 +287,7 @@ def _told_format(value: object) -> Body:
         return {"type": "json_object"}
     inner = value["json_schema"] if isinstance(value.get("json_schema"), dict) else value
     told: Body = {"type": "json_schema", "name": "answer", "description": None, "schema": {}, "strict": False}
-    return {**told, **{name: inner[name] for name in _FORMAT if inner.get(name) is not None}}
+    return {**told, **{name: inner[name] for name, kind in _FORMAT.items() if isinstance(inner.get(name), kind)}}
 
 
-_FORMAT = ("name", "schema", "strict", "description")
+_FORMAT = {"name": str, "schema": dict, "strict": bool, "description": str}
