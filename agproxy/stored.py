@@ -15,19 +15,24 @@ Body = dict[str, Any]
 TTL_S = 30 * 24 * 3600.0  # as long as OpenAI's: https://developers.openai.com/api/docs/guides/your-data
 # The input of one Response; a greater one is not stored. It is written while other requests wait.
 MAX_INPUT_BYTES = 8 << 20
+MAX_KEPT_BYTES = 14 << 20  # with the answer; no store takes more than 16 MiB
 # What one request may fetch from the store: a few bytes of it can name much.
 MAX_BYTES = 32 << 20
 
 
-def keep(store: Store, response: Body, *, items: list[Body], session: str) -> None:
-    """Keep a Response.
+def keep(store: Store, response: Body, *, items: list[Body], session: str) -> bool:
+    """Keep a Response, if it is not too long for that.
 
     :param items: those of its own input, with ids.
     :param session: the key of its conversation.
+    :returns: whether it is kept.
     """
     size = len(encode_json(items)) + len(encode_json(response["output"]))
+    if size > MAX_KEPT_BYTES:
+        return False
     kept = {"response": response, "input": items, "bytes": size, "session": session}
     store.put(_key(response["id"]), kept, ttl_s=TTL_S)
+    return True
 
 
 def load(store: Store, response_id: str) -> Body:

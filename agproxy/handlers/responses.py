@@ -37,7 +37,7 @@ def create(gateway: Gateway, request: Request) -> Response:
             response["completed_at"] = int(gateway.clock())
         if echo.fields["store"]:
             items = openai_responses_list.named_items(_items(body), response_id)
-            stored.keep(gateway.store, response, items=items, session=call.session)
+            response["store"] = stored.keep(gateway.store, response, items=items, session=call.session)
 
     return chat.answer(gateway, request, decoded, id_=response_id, session=session, conclude=conclude)
 

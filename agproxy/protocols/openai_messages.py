@@ -260,7 +260,7 @@ def _addressed(part: Body, where: str, ignored: list[str], *, kind: str, what: s
     url = fields.string(holder, "url", path=f"{where}.{kind}.", required=True) or ""
     if (holder.get("detail") or part.get("detail")) not in (None, "auto"):
         ignored.append(f"{kind}.detail")
-    declared = holder.get("format")  # LiteLLM's word for the media type
+    declared = holder.get("format", part.get("format"))  # LiteLLM's word for the media type
     return attachment(url, declared if isinstance(declared, str) else "", what=what, param=param)
 
 

@@ -67,8 +67,10 @@ def _part(part: Any, *, is_said: bool) -> Body:
             return {**part, "type": "input_text"}
         case "image_url" | "input_image":
             image = part.get("image_url")
-            url = image.get("url") if isinstance(image, dict) else image
-            return _pictured({"type": "input_image", "image_url": url, "detail": part.get("detail")})
+            if isinstance(image, dict):  # as Chat Completions has it
+                part = {**part, **image, "image_url": image.get("url")}
+                part.pop("url", None)
+            return _pictured({**part, "type": "input_image"})
     return dict(part)
 
 
@@ -86,7 +88,7 @@ def page(items: list[Body], query: Mapping[str, str]) -> Body:
     if order not in ("asc", "desc"):
         raise BadRequest(f"order must be asc or desc, not {shown(order)}", param="order")
     limit_text = query.get("limit", str(_DEFAULT_LIMIT))
-    limit = int(limit_text[:9]) if limit_text.isascii() and limit_text.isdigit() else 0
+    limit = int(limit_text) if len(limit_text) <= 3 and limit_text.isascii() and limit_text.isdigit() else 0
     if not 1 <= limit <= _MAX_LIMIT:
         raise BadRequest(f"limit must be between 1 and {_MAX_LIMIT}, not {shown(limit_text)}", param="limit")
     ordered = items if order == "asc" else items[::-1]

@@ -197,8 +197,12 @@ class Output:
         """Take the citations of a message: those that begin in it; in the end the last one has those behind it, too."""
         is_last = at_end and message is self._messages[-1]
         end = message.start + message.length
-        mine = [each for each in self._citations if message.start <= each.start and (is_last or each.start < end)]
-        self._citations = [each for each in self._citations if each not in mine]
+        mine: list[Citation] = []
+        others: list[Citation] = []
+        for citation in self._citations:
+            is_mine = message.start <= citation.start and (is_last or citation.start < end)
+            (mine if is_mine else others).append(citation)
+        self._citations = others
         return mine
 
 
