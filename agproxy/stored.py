@@ -4,13 +4,17 @@ A stored Response keeps its own input only; those before it are found by ``previ
 of items tell of which Response they are, so that a client may refer to them.
 """
 
+import json
 from typing import Any
 
 from agproxy.errors import NotStored, PayloadTooLarge
 from agproxy.jsonwire import encode_json
+from agproxy.protocols.openai_responses_list import named_items
 from agproxy.store import Store
 
 Body = dict[str, Any]
+
+_RESPONSE, _INPUT = "response:", "response_input:"  # apart, for a reference to an answer is no reason to read its input
 
 TTL_S = 30 * 24 * 3600.0  # as long as OpenAI's: https://developers.openai.com/api/docs/guides/your-data
 # The input of one Response; a greater one is not stored. It is written while other requests wait.
@@ -23,27 +27,40 @@ MAX_BYTES = 32 << 20
 def keep(store: Store, response: Body, *, items: list[Body], session: str) -> bool:
     """Keep a Response, if it is not too long for that.
 
-    :param items: those of its own input, with ids.
+    :param items: those of its own input, as they were sent.
     :param session: the key of its conversation.
     :returns: whether it is kept.
     """
-    size = len(encode_json(items)) + len(encode_json(response["output"]))
-    if size > MAX_KEPT_BYTES:
+    sent = encode_json(items).decode()
+    sizes = {"input_bytes": len(sent), "output_bytes": len(encode_json(response["output"]))}
+    if sum(sizes.values()) > MAX_KEPT_BYTES:
         return False
-    kept = {"response": response, "input": items, "bytes": size, "session": session}
-    store.put(_key(response["id"]), kept, ttl_s=TTL_S)
+    store.put(_INPUT + response["id"], sent, ttl_s=TTL_S)  # first: where there is a Response, there is its input
+    store.put(_RESPONSE + response["id"], {"response": response, "session": session, **sizes}, ttl_s=TTL_S)
     return True
 
 
 def load(store: Store, response_id: str) -> Body:
-    """What ``keep`` was given: ``response``, ``input`` and ``session``, and how many ``bytes`` the items are.
+    """A stored Response.
 
     :raises NotStored: when there is none of this id, or not any more.
     """
-    kept: Body | None = store.get(_key(response_id))
+    kept: Body | None = store.get(_RESPONSE + response_id)
     if kept is None:
-        raise NotStored(f"Response with id {response_id[:80]!a} not found. {_WHY}", code="response_not_found")
-    return kept
+        raise _not_found(response_id)
+    response: Body = kept["response"]
+    return response
+
+
+def load_input(store: Store, response_id: str) -> list[Body]:
+    """The items of a stored Response's input, as they were sent.
+
+    :raises NotStored: when there is none of this id, or not any more.
+    """
+    sent = store.get(_INPUT + response_id)
+    if sent is None or store.get(_RESPONSE + response_id) is None:
+        raise _not_found(response_id)
+    return _items(sent)
 
 
 def delete(store: Store, response_id: str) -> None:
@@ -52,7 +69,8 @@ def delete(store: Store, response_id: str) -> None:
     :raises NotStored: when there is none of this id.
     """
     load(store, response_id)
-    store.delete(_key(response_id))
+    store.delete(_RESPONSE + response_id)
+    store.delete(_INPUT + response_id)
 
 
 def conversation(store: Store, response_id: str) -> tuple[list[Body], str]:
@@ -65,8 +83,9 @@ def conversation(store: Store, response_id: str) -> tuple[list[Body], str]:
     session, total_bytes = "", 0
     wanted: str | None = response_id
     while wanted:
-        kept = store.get(_key(wanted))
-        if kept is None:
+        kept = store.get(_RESPONSE + wanted)
+        sent = None if kept is None else store.get(_INPUT + wanted)
+        if kept is None or sent is None:
             lost = "" if wanted == response_id else f" Its beginning, {wanted[:80]!a}, has expired or was deleted."
             raise NotStored(
                 f"Previous response with id {response_id[:80]!a} not found.{lost or ' ' + _WHY}",
@@ -74,10 +93,10 @@ def conversation(store: Store, response_id: str) -> tuple[list[Body], str]:
                 code="previous_response_not_found",
             )
         session = session or kept["session"]
-        total_bytes += kept["bytes"]
+        total_bytes += kept["input_bytes"] + kept["output_bytes"]
         if total_bytes > MAX_BYTES:
             raise _too_large("previous_response_id")
-        turns.append([*kept["input"], *kept["response"]["output"]])
+        turns.append([*_items(sent), *kept["response"]["output"]])
         wanted = kept["response"]["previous_response_id"]
     return [item for turn in reversed(turns) for item in turn], session
 
@@ -89,7 +108,7 @@ def resolved(store: Store, items: list[Any]) -> tuple[list[Any], int]:
 
     :raises PayloadTooLarge: what is named is over ``MAX_BYTES``.
     """
-    known: dict[str, dict[str, Body]] = {}  # items by their ids, by the id of their Response
+    lists: dict[tuple[str, str], dict[str, Body]] = {}  # items by their ids, by where they are kept
     sizes: dict[str, int] = {}
     total_bytes = loaded_bytes = 0
     found = []
@@ -97,12 +116,12 @@ def resolved(store: Store, items: list[Any]) -> tuple[list[Any], int]:
         if not _is_reference(item):
             found.append(item)
             continue
-        response_id = f"resp_{item['id'].partition('_')[2].partition('_')[0]}"
-        if response_id not in known:
-            kept = store.get(_key(response_id)) or {"input": [], "response": {"output": []}, "bytes": 0}
-            known[response_id] = {held["id"]: held for held in (*kept["input"], *kept["response"]["output"])}
-            loaded_bytes += kept["bytes"]
-        meant = known[response_id].get(item["id"], item)
+        _, token, place = (*item["id"].split("_", 2), "", "")[:3]
+        where = (_INPUT if place.startswith("in") else _RESPONSE), f"resp_{token}"
+        if where not in lists:
+            lists[where], size = _referable(store, *where)
+            loaded_bytes += size
+        meant = lists[where].get(item["id"], item)
         if item["id"] not in sizes:
             sizes[item["id"]] = len(encode_json(meant))
         total_bytes += sizes[item["id"]]
@@ -110,6 +129,23 @@ def resolved(store: Store, items: list[Any]) -> tuple[list[Any], int]:
             raise _too_large(f"input[{position}]")
         found.append(meant)
     return found, total_bytes
+
+
+def _referable(store: Store, kind: str, response_id: str) -> tuple[dict[str, Body], int]:
+    """The items that may be referred to, by their ids, and how many bytes they are: of the answer, or of its input."""
+    kept = store.get(_RESPONSE + response_id)
+    if kept is None:
+        return {}, 0
+    if kind == _RESPONSE:
+        return {item["id"]: item for item in kept["response"]["output"]}, kept["output_bytes"]
+    items = _items(store.get(_INPUT + response_id) or "[]")
+    names = [named["id"] for named in named_items(items, response_id)]
+    return dict(zip(names, items, strict=True)), kept["input_bytes"]
+
+
+def _items(sent: str) -> list[Body]:
+    items: list[Body] = json.loads(sent)
+    return items
 
 
 def _is_reference(item: Any) -> bool:
@@ -125,8 +161,8 @@ def _too_large(param: str) -> PayloadTooLarge:
     )
 
 
-def _key(response_id: str) -> str:
-    return f"response:{response_id}"
+def _not_found(response_id: str) -> NotStored:
+    return NotStored(f"Response with id {response_id[:80]!a} not found. {_WHY}", code="response_not_found")
 
 
 _WHY = "agproxy keeps those that were made with store: true (the default), for 30 days, as long as there is room."

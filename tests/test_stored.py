@@ -32,8 +32,36 @@ def keep(store: MemoryStore, id_: str, previous: str | None = None, *, text: str
 
 def test_what_is_kept_is_loaded(store: MemoryStore) -> None:
     keep(store, "resp_a")
-    kept = stored.load(store, "resp_a")
-    assert (kept["response"], kept["input"]) == (response("resp_a"), [item("msg_a_in0")])
+    assert stored.load(store, "resp_a") == response("resp_a")
+    assert stored.load_input(store, "resp_a") == [item("msg_a_in0")]
+
+
+def test_input_is_kept_as_it_was_sent(store: MemoryStore) -> None:
+    sent = [
+        {"role": "user", "content": "Größe 🎉"},
+        {"role": "user", "content": [{"type": "input_image", "detail": "low"}]},
+    ]
+    stored.keep(store, response("resp_a"), items=sent, session="")
+    assert stored.load_input(store, "resp_a") == sent
+    assert stored.conversation(store, "resp_a")[0] == [*sent, *response("resp_a")["output"]]
+    reference = {"type": "item_reference", "id": "msg_a_in1"}
+    assert stored.resolved(store, [reference])[0] == [sent[1]]
+
+
+def test_reference_to_an_answer_does_not_fetch_its_input(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "MAX_BYTES", 10_000)
+    for name in "abcdefgh":
+        keep(store, f"resp_{name}", text="x" * 4000)
+    assert len(stored.resolved(store, [{"id": f"msg_{name}_0"} for name in "abcdefgh"])[0]) == 8
+
+
+def test_answer_that_is_too_long_is_not_kept(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "MAX_KEPT_BYTES", 1000)
+    assert stored.keep(store, response("resp_a"), items=[item("msg_a_in0")], session="")
+    assert not stored.keep(store, response("resp_b", text="y" * 1000), items=[], session="")
+    assert not stored.keep(store, response("resp_c"), items=[item("msg_c_in0", "x" * 1000)], session="")
+    with pytest.raises(NotStored):
+        stored.load(store, "resp_b")
 
 
 def test_conversation_is_told_from_its_beginning(store: MemoryStore) -> None:
@@ -47,7 +75,7 @@ def test_conversation_is_told_from_its_beginning(store: MemoryStore) -> None:
 def test_deleted_one_is_gone(store: MemoryStore) -> None:
     keep(store, "resp_a")
     stored.delete(store, "resp_a")
-    for attempt in (stored.load, stored.delete, stored.conversation):
+    for attempt in (stored.load, stored.load_input, stored.delete, stored.conversation):
         with pytest.raises(NotStored, match="resp_a"):
             attempt(store, "resp_a")
 
@@ -114,5 +142,5 @@ def test_references_may_not_stand_for_more_than_their_share(
     assert caught.value.param == "input[2]"
     for name in "bcd":
         keep(store, f"resp_{name}", text="x" * 4000)
-    with pytest.raises(PayloadTooLarge):  # small items of large responses
-        stored.resolved(store, [{"id": f"msg_{name}_0"} for name in "abcd"])
+    with pytest.raises(PayloadTooLarge):
+        stored.resolved(store, [{"id": f"msg_{name}_in0"} for name in "abcd"])

@@ -36,8 +36,7 @@ def create(gateway: Gateway, request: Request) -> Response:
         if response["status"] == "completed":
             response["completed_at"] = int(gateway.clock())
         if echo.fields["store"]:
-            items = openai_responses_list.named_items(_items(body), response_id)
-            response["store"] = stored.keep(gateway.store, response, items=items, session=call.session)
+            response["store"] = stored.keep(gateway.store, response, items=_items(body), session=call.session)
 
     return chat.answer(gateway, request, decoded, id_=response_id, session=session, conclude=conclude)
 
@@ -46,7 +45,7 @@ def retrieve(gateway: Gateway, request: Request, response_id: str) -> Response:
     """A stored Response."""
     if request.query().get("stream", "").lower() == "true":
         raise BadRequest("a stored response is not streamed again; ask for it without stream", param="stream")
-    return _json(stored.load(gateway.store, response_id)["response"])
+    return _json(stored.load(gateway.store, response_id))
 
 
 def delete(gateway: Gateway, request: Request, response_id: str) -> Response:
@@ -63,7 +62,7 @@ def cancel(gateway: Gateway, request: Request, response_id: str) -> Response:
 
 def input_items(gateway: Gateway, request: Request, response_id: str) -> Response:
     """A page of the items of a stored Response's input."""
-    items = stored.load(gateway.store, response_id)["input"]
+    items = openai_responses_list.named_items(stored.load_input(gateway.store, response_id), response_id)
     return _json(openai_responses_list.page(items, request.query()))
 
 
