@@ -37,7 +37,7 @@ def test_what_is_kept_is_loaded(store: MemoryStore) -> None:
 
 
 def test_input_is_kept_as_it_was_sent(store: MemoryStore) -> None:
-    sent = [
+    sent: list[Json] = [
         {"role": "user", "content": "Größe 🎉"},
         {"role": "user", "content": [{"type": "input_image", "detail": "low"}]},
     ]

@@ -181,6 +181,8 @@ def decode_format(value: object, path: str, ignored: list[str]) -> JsonFormat | 
         inner = holder.get("json_schema")
         if inner is None and "schema" in holder:
             return JsonFormat(_schema(holder, path, ignored))
+        if inner is None and "name" in holder:
+            raise fields.wrong_type(f"{path}.schema", "an object", None, missing=True)
         path += ".json_schema"
         return JsonFormat(_schema(fields.mapping(inner, path), path, ignored))
     raise BadRequest(

@@ -123,6 +123,7 @@ class _Reader:
         self._name_of = name_of
         self._ignored = ignored
         self._signatures: dict[str, Metadata] = {}
+        self._calls: dict[tuple[str, Any], Body] = {}  # the last of each kind and id
 
     def signed(self, message: Message) -> Message:
         """The message with the signatures that reasoning items carried, wherever they stood."""
@@ -143,6 +144,8 @@ class _Reader:
             )
         if kind == "message":
             return [decode_message(item, path, self._ignored, listed="input[]", harmless=_HARMLESS)]
+        if self._is_told_again(kind, item):
+            return []
         if kind in ("function_call", "custom_tool_call"):
             return [self._call(kind, item, path)]
         if kind in _READ:
@@ -177,6 +180,14 @@ class _Reader:
             " custom_tool_call, custom_tool_call_output or reasoning items",
             param=f"{path}.type",
         )
+
+    def _is_told_again(self, kind: str, item: Body) -> bool:
+        """Whether the same call or output has been there, word for word: clients that ask again send some twice."""
+        key = kind, item.get("call_id")
+        if not isinstance(key[1], str):
+            return False
+        known, self._calls[key] = self._calls.get(key), item
+        return known == item
 
     def _reasoning(self, item: Body) -> list[Message]:
         sealed = item.get("encrypted_content")

@@ -22,7 +22,9 @@ from types import ModuleType
 from typing import Protocol
 
 from agproxy.protocols import openai_chat as openai_chat_protocol
+from agproxy.protocols import openai_responses as openai_responses_protocol
 from tests.conversation.openai_chat import ChatOverHttp, ChatOverSdk
+from tests.conversation.openai_responses import ResponsesOverHttp, ResponsesOverSdk
 from tests.conversation.turn import Heard, Need, Turn
 from tests.conversation.wire import HttpWire, Wire
 
@@ -56,9 +58,17 @@ SPEAKERS: Mapping[str, Callable[[str, str], Speaker]] = {
     "chat, drops extra_content": lambda url, model: ChatOverHttp(HttpWire(url), model, keeps_extra_content=False),
     "openai SDK": partial(ChatOverSdk, keeps_extra_content=True),
     "openai SDK, drops extra_content": partial(ChatOverSdk, keeps_extra_content=False),
+    "responses": lambda url, model: ResponsesOverHttp(HttpWire(url), model, memory="whole"),
+    "responses, stateless": lambda url, model: ResponsesOverHttp(HttpWire(url), model, memory="stateless"),
+    "responses, drops all it can": lambda url, model: ResponsesOverHttp(HttpWire(url), model, memory="remade"),
+    "responses, stored": lambda url, model: ResponsesOverHttp(HttpWire(url), model, memory="stored"),
+    "openai SDK, responses": partial(ResponsesOverSdk, memory="whole"),
+    "openai SDK, stateless responses": partial(ResponsesOverSdk, memory="stateless"),
+    "openai SDK, stored responses": partial(ResponsesOverSdk, memory="stored"),
 }
 
 # protocol: what makes its speaker, given a wire and a model; one that needs nothing of agproxy's store
 WITHOUT_SERVER: Mapping[ModuleType, Callable[[Wire, str], Speaker]] = {
     openai_chat_protocol: partial(ChatOverHttp, keeps_extra_content=True),
+    openai_responses_protocol: partial(ResponsesOverHttp, memory="stateless"),
 }

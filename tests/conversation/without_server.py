@@ -52,7 +52,15 @@ class WithoutServer:
         chat: ChatRequest = self._protocol.decode_request(json.loads(json.dumps(body)))
         assert not chat.ignored, chat.ignored
         reply_id = f"{self._protocol.ID_PREFIX}{next(self._numbers)}"
-        return chat, ReplyMeta(id=reply_id, created=1, model=chat.model, include_usage=chat.include_usage)
+        meta = ReplyMeta(
+            id=reply_id,
+            created=1,
+            model=chat.model,
+            include_usage=chat.include_usage,
+            echo=chat.echo,
+            conclude=_conclude,
+        )
+        return chat, meta
 
     def _events(self, chat: ChatRequest) -> Iterator[Event]:
         encoded = gemini.encode_request(chat, model=self._model)
@@ -71,3 +79,9 @@ class WithoutServer:
             original_names=encoded.original_names,
             new_id=lambda: f"call_{next(self._numbers)}",
         )
+
+
+def _conclude(response: JsonObject) -> None:
+    """What the handler of Responses does at the end of an answer."""
+    if response["status"] == "completed":
+        response["completed_at"] = 2

@@ -1,8 +1,8 @@
-"""The checklist: which test proves that agproxy gets a fact of the wires right on the way of Chat Completions.
+"""The checklist: which test proves that agproxy gets a fact of the wires right on the way of OpenAI's protocols.
 
-The facts are numbered, F1 to F46; beside them are the rows of finish reasons and the defects seen in other gateways. A
+The facts are numbered, F1 to F53; beside them are the rows of finish reasons and the defects seen in other gateways. A
 fact without a test, and a test that is gone or has another name, fails here. The tests beside this one ask the whole
-application; the others named are those of the modules.
+application; the others named are those of the modules, and of real clients.
 """
 
 import ast
@@ -17,11 +17,20 @@ TESTS = Path(__file__).parent.parent
 
 _REQUESTS, _HISTORY, _ANSWERS = (f"facts/test_{part}.py" for part in ("requests", "history", "answers"))
 _ENDINGS = "facts/test_endings.py"
+_RESPONSES, _RESPONSES_ENDINGS = "facts/test_responses.py", "facts/test_responses_endings.py"
+_OF_FACTS = (_REQUESTS, _HISTORY, _ANSWERS, _ENDINGS, _RESPONSES, _RESPONSES_ENDINGS)
 _SETTINGS, _TOOLS = f"{_REQUESTS}::TestSettings::test_", f"{_REQUESTS}::TestTools::test_"
 _CALLS, _SIGNATURES = f"{_HISTORY}::TestCallsAndResults::test_", f"{_HISTORY}::TestSignatures::test_"
 _FINISH, _EMPTY = f"{_ANSWERS}::TestFinishReasons::test_", f"{_ANSWERS}::TestEmptyAnswers::test_"
 _USAGE, _SHAPE = f"{_ANSWERS}::TestUsage::test_", f"{_ANSWERS}::TestStreamShape::test_"
 _DEFECTS = f"{_ANSWERS}::TestDefectsOfOthers::test_"
+_ORDER, _STEPS = f"{_RESPONSES}::TestOrder::test_", f"{_RESPONSES}::TestCalls::test_"
+_SUMMARIES, _ENDS = f"{_RESPONSES}::TestReasoning::test_", f"{_RESPONSES}::TestEnds::test_"
+_CODEX, _LIMITS = f"{_RESPONSES}::TestCodex::test_", f"{_RESPONSES_ENDINGS}::TestLimits::test_"
+_STATUS = f"{_RESPONSES_ENDINGS}::TestFinishReasons::test_"
+_RESPONSES_USAGE = f"{_RESPONSES_ENDINGS}::test_usage_adds_up"
+_COMPLIANCE = "e2e/test_open_responses.py::test_"
+_STRICT_READER = "test_responses_stream.py::test_"
 _RECORDED_CHAT = "upstreams/test_gemini_request.py::test_recorded_conversation"
 _RECORDED_ANSWER = "upstreams/test_gemini_reply.py::test_recorded_answer"
 _REWRITTEN = "test_schema.py::test_schema_is_rewritten"
@@ -171,10 +180,10 @@ FACTS: dict[str, tuple[str, ...]] = {
         f"{_ENDINGS}::test_ordinary_end_is_not_in_the_log",
     ),
     # 6 Usage
-    "F39": (f"{_USAGE}adds_up",),
-    "F40": (f"{_USAGE}adds_up", "upstreams/test_gemini_reply.py::test_usage_adds_up"),
+    "F39": (f"{_USAGE}adds_up", _RESPONSES_USAGE),
+    "F40": (f"{_USAGE}adds_up", "upstreams/test_gemini_reply.py::test_usage_adds_up", _RESPONSES_USAGE),
     "F41": (f"{_USAGE}adds_up",),
-    "F42": (f"{_USAGE}adds_up", f"{_USAGE}of_a_stream_is_that_of_its_last_chunk"),
+    "F42": (f"{_USAGE}adds_up", f"{_USAGE}of_a_stream_is_that_of_its_last_chunk", _RESPONSES_USAGE),
     # 7 OpenAI streaming
     "F43": (
         f"{_SHAPE}all_chunks_belong_to_one_answer_of_now",
@@ -196,28 +205,96 @@ FACTS: dict[str, tuple[str, ...]] = {
         f"{_ANSWERS}::test_bytes_of_grounding_become_characters",
         "upstreams/test_gemini_grounding.py::test_bytes_become_characters",
     ),
+    # 8 Responses
+    "F47": (
+        f"{_ORDER}of_a_text",
+        f"{_ORDER}items_follow_one_another_as_the_model_makes_them",
+        f"{_ORDER}streams_and_bodies_tell_the_same",
+        f"{_STRICT_READER}no_event_can_be_left_out",
+        f"{_STRICT_READER}no_two_events_can_change_places",
+        f"{_STRICT_READER}numbers_have_no_gap",
+        "e2e/test_conversation.py::test_conversation",
+    ),
+    "F48": (f"{_STEPS}four_steps", f"{_STEPS}equal_calls_are_two", f"{_COMPLIANCE}tool_calling_streaming"),
+    "F49": (
+        f"{_SUMMARIES}summary_is_streamed_before_what_it_led_to",
+        f"{_SUMMARIES}encrypted_content_carries_the_signatures_of_calls",
+        f"{_SUMMARIES}foreign_encrypted_content_is_dropped",
+    ),
+    "F50": (
+        f"{_ENDS}done_is_the_last_line",
+        f"{_ENDS}an_item_has_all_its_fields_from_the_start",
+        f"{_ENDS}an_item_that_was_cut_short_is_the_last",
+        f"{_ENDS}failure_is_an_error_and_a_response_that_failed",
+    ),
+    "F51": (
+        f"{_CODEX}what_it_sends_is_understood",
+        f"{_CODEX}custom_tools_get_and_give_plain_text",
+        f"{_CODEX}namespaces_are_told_apart",
+        f"{_CODEX}tools_may_stand_in_the_input",
+        f"{_CODEX}instructions_come_first",
+    ),
+    "F52": tuple(
+        _COMPLIANCE + case
+        for case in (
+            *("basic_response", "assistant_phase", "response_output_phase_schema", "streaming_response"),
+            *("system_prompt", "tool_calling", "image_input", "multi_turn", "compact_response"),
+            *("compact_missing_model", "tool_calling_streaming", "function_call_roundtrip", "file_input"),
+            *("previous_response_id", "websocket_is_refused_at_once", "websocket_response"),
+            *("websocket_sequential_responses", "websocket_continuation"),
+            *("websocket_reconnect_store_false_recovery", "websocket_previous_response_not_found"),
+            *("websocket_failed_continuation_evicts_cache", "websocket_compact_new_chain"),
+        )
+    ),
+    "F53": (
+        f"{_LIMITS}allowed_tools_bind",
+        f"{_LIMITS}no_allowed_tool_that_can_be_called_is_none",
+        f"{_LIMITS}too_long_an_input_fails_and_is_not_cut",
+        f"{_LIMITS}truncation_is_not_promised",
+        f"{_LIMITS}types_of_errors",
+    ),
 }
 
-# What of a fact is not for Chat Completions, or not for us to do, so that no test above asks for it.
+# What of a fact is not for these protocols, or not for us to do, so that no test above asks for it.
 NOT_OURS = {
     "F12": "the native stream that agproxy is to send itself comes with the native Gemini routes",
     "F15": "nothing is sent as `parameters`; agproxy uses `parametersJsonSchema` (F16) alone",
     "F34": "a signature with a prefix of ours is for Anthropic's thinking blocks; Chat Completions has none",
     "F41": "Anthropic's counts come with its route; `Usage` keeps the cached tokens apart for it",
+    "F50": "the `error` event is flat and nested at once: the SDKs raise its words only where it is nested",
+    "F52": "the cases of a WebSocket are restated over HTTP, which agproxy speaks alone",
+    "F53": "types of errors are OpenAI's words, which SDKs and Codex read, and not those of Open Responses",
 }
 
 # The rows of the table in section 5, by their first reason.
 FINISH_REASONS: dict[str, tuple[str, ...]] = {
-    "STOP + any call": (f"{_FINISH}after_a_call",),
-    "STOP": (f"{_FINISH}after_text",),
-    "MAX_TOKENS": (f"{_FINISH}after_text", f"{_EMPTY}limit_used_up_by_thinking_says_so"),
-    "SAFETY": (f"{_FINISH}after_text", f"{_FINISH}withheld_answer_is_a_refusal_and_no_failure"),
+    "STOP + any call": (f"{_FINISH}after_a_call", f"{_STATUS}after_a_call"),
+    "STOP": (f"{_FINISH}after_text", f"{_STATUS}after_text"),
+    "MAX_TOKENS": (
+        f"{_FINISH}after_text",
+        f"{_EMPTY}limit_used_up_by_thinking_says_so",
+        f"{_STATUS}after_text",
+        f"{_STATUS}limit_after_a_call",
+    ),
+    "SAFETY": (
+        f"{_FINISH}after_text",
+        f"{_FINISH}withheld_answer_is_a_refusal_and_no_failure",
+        f"{_STATUS}after_text",
+        f"{_STATUS}withheld_answer_is_a_refusal",
+    ),
     "MALFORMED_FUNCTION_CALL": (
         f"{_FINISH}broken_call_is_asked_for_once_more",
         f"{_FINISH}nothing_twice_is_an_error_that_names_the_reason",
         f"{_FINISH}broken_call_after_forwarded_text_is_told_in_the_stream",
+        f"{_STATUS}nothing_twice_is_an_error",
+        f"{_STATUS}broken_call_after_forwarded_text_is_a_response_that_failed",
     ),
-    "OTHER": (f"{_FINISH}after_text", f"{_FINISH}nothing_twice_is_an_error_that_names_the_reason"),
+    "OTHER": (
+        f"{_FINISH}after_text",
+        f"{_FINISH}nothing_twice_is_an_error_that_names_the_reason",
+        f"{_STATUS}after_text",
+        f"{_STATUS}nothing_twice_is_an_error",
+    ),
 }
 
 # "Defects seen in other gateways"; 3 and 4 are of Anthropic's route, and 10 of a web page to fall back on.
@@ -275,7 +352,7 @@ def cases_of(test: str) -> set[str]:
 
 
 def test_each_fact_has_a_test() -> None:
-    assert list(FACTS) == [f"F{number}" for number in range(1, 47)]
+    assert list(FACTS) == [f"F{number}" for number in range(1, 54)]
     assert all(FACTS.values())
     assert NOT_OURS.keys() <= FACTS.keys()
 
@@ -294,12 +371,12 @@ def test_exists(node: str) -> None:
     assert not bracket or case.removesuffix("]") in cases_of(test)
 
 
-@pytest.mark.parametrize("file", [_REQUESTS, _HISTORY, _ANSWERS, _ENDINGS])
+@pytest.mark.parametrize("file", _OF_FACTS)
 def test_each_test_of_a_fact_is_named(file: str) -> None:
     assert {f"{file}::{name}" for name in functions_in(file)} <= NAMED
 
 
-@pytest.mark.parametrize("file", [_REQUESTS, _HISTORY, _ANSWERS, _ENDINGS])
+@pytest.mark.parametrize("file", _OF_FACTS)
 def test_numbers_told_by_a_test_are_those_of_the_table(file: str) -> None:
     for name, function in functions_in(file).items():
         proves = {fact for fact, nodes in FACTS.items() if f"{file}::{name}" in nodes}
