@@ -20,7 +20,6 @@ from agproxy.config import Config
 from agproxy.errors import GatewayError, MethodNotAllowed, ModelNotFound, NotFound, NoWebSocket
 from agproxy.gateway import Gateway
 from agproxy.jsonwire import encode_json
-from agproxy.protocols import suggested
 from agproxy.request import Request
 from agproxy.store import places
 from agproxy.transport import Transport
@@ -121,7 +120,6 @@ def _new_id() -> str:
 
 def _dispatch(gateway: Gateway, request: Request) -> Response:
     server = gateway.config.server
-    request.protocol = suggested(request.path, request.headers)
     guard.check(request.environ, server)
     try:
         (handler, protocol, is_health), values = _route(request, fix_paths=server.fix_paths)

@@ -107,10 +107,10 @@ class Call:
         self._patience_s = gateway.config.scheduling.max_wait_s
         self._started = False
         self._repairs = Repairs(chat, model=model, store=gateway.store)
-        self._accepted = threading.Event()
         self._encoded: Any = None  # the last request that was made
         self._requests = Shared()  # all of them: rotation sends the same bytes again
         self._wanted = chat.sampling.choices * (1 + len(chat.further_messages))
+        self._accepted = threading.Event() if self._wanted > 1 else None  # for the calls for the others
         self._others: OtherChoices | None = None
         self._first: Call | None = None  # the call that this is one of the others of; its answer is told when whole
         if self._is_split:
@@ -193,7 +193,8 @@ class Call:
         finally:
             if self._others is not None:
                 self._others.stop()
-            self._accepted.set()  # nobody shall wait for it any more
+            if self._accepted is not None:
+                self._accepted.set()  # nobody shall wait for it any more
 
     def _attempt(self, account: Account, before_read: Callable[[], None]) -> Iterator[Event]:
         upstream = UPSTREAMS[account.type]
@@ -203,7 +204,8 @@ class Call:
             if answer.status != 200:
                 now = self._gateway.clock()
                 raise upstream.decode_error(answer.status, answer.headers, answer.error_body(), now=now)
-            self._accepted.set()
+            if self._accepted is not None:
+                self._accepted.set()
             if not self._chat.stream:  # the headers come with the answer, so nothing is left to be waited for
                 answer.set_timeout(self._gateway.config.upstream.silence_timeout_s)
             chunks = answer.chunks(before_read)
@@ -387,6 +389,7 @@ class Call:
     def _follow(self, first: "Call") -> None:
         """Take over what the first call has learned: what may be refused to all of them is refused to it alone."""
         if self._chat.json_format is not None or self._chat.thinking != Thinking():  # other refusals are remembered
+            assert first._accepted is not None  # noqa: S101 (it has others)
             first._accepted.wait(_HEAD_START_S)
         if self.cancel.cancelled.is_set():
             raise UpstreamCut("cancelled")

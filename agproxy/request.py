@@ -13,7 +13,7 @@ from agproxy.config import Server
 from agproxy.errors import BadRequest, PayloadTooLarge, UnsupportedMedia, redact
 from agproxy.gateway import Call
 from agproxy.jsonwire import decode_object
-from agproxy.protocols import openai_chat
+from agproxy.protocols import suggested
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,6 @@ _GZIP = 31  # zlib's word for the gzip format with the largest window
 class Request(werkzeug.Request):
     """A request, with what the answer's headers and the access line need.
 
-    :ivar protocol: the module of the protocol that its client speaks.
     :ivar mapped_model: the physical model, once it is known.
     :ivar ignored: the request fields that are not honoured.
     :ivar account: label of the account that answered, once that is known.
@@ -40,7 +39,7 @@ class Request(werkzeug.Request):
         self.trusted_proxies = server.trusted_proxies
         self.started = time.monotonic()
         self.first_event_s: float | None = None
-        self.protocol: ModuleType = openai_chat
+        self._protocol: ModuleType | None = None
         self.is_local = False
         self.mapped_model = ""
         self.ignored: tuple[str, ...] = ()
@@ -49,6 +48,17 @@ class Request(werkzeug.Request):
         self.call: Call | None = None
         self.body_length = 0
         self.error = ""
+
+    @property
+    def protocol(self) -> ModuleType:
+        """The module of the protocol that its client speaks: that of the route, else what the request suggests."""
+        if self._protocol is None:
+            self._protocol = suggested(self.path, self.headers)
+        return self._protocol
+
+    @protocol.setter
+    def protocol(self, protocol: ModuleType) -> None:
+        self._protocol = protocol
 
     def redacted(self, text: str) -> str:
         """``text``, in which a key may stand by mistake, without it."""

@@ -83,12 +83,12 @@ class Cancel:
 class Answer:
     """The answer to one exchange; it must be read to its end or closed.
 
-    :ivar headers: with lower-case names.
+    :ivar headers: found by lower-case names.
     """
 
     def __init__(self, response: requests.Response, cancel: Cancel) -> None:
         self.status = response.status_code
-        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self.headers: Mapping[str, str] = response.headers  # which urllib3 finds in any case
         self._response = response
         self._cancel = cancel
 
@@ -227,9 +227,30 @@ def _is_readable(sock: socket.socket, new_poll: Callable[[], Any]) -> bool:
 
 
 class _HTTPConnection(HTTPConnection):
+    _held: list[Any] | None = None
+
     def connect(self) -> None:
         super().connect()
         _note(self.sock, reused=False)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request, its head and its body in one go if they are small; else each goes out by itself."""
+        held: list[Any] = []
+        self._held = held
+        try:
+            super().request(*args, **kwargs)
+        finally:
+            self._held = None
+        small = sum(len(piece) for piece in held) <= _ONE_GO_BYTES
+        for piece in [b"".join(held)] if small else held:
+            super().send(piece)
+
+    def send(self, data: Any) -> None:
+        """Send bytes, or hold them while a request is put together."""
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
 
     @property
     def is_connected(self) -> bool:
@@ -261,6 +282,7 @@ class _HTTPSPool(urllib3.HTTPSConnectionPool):
         return super()._make_request(conn, *args, **kwargs)
 
 
+_ONE_GO_BYTES = 1 << 16
 _POOLS = MappingProxyType({"http": _HTTPPool, "https": _HTTPSPool})
 
 
