@@ -19,6 +19,7 @@ from agproxy.chat import (
     Ping,
     ReasoningDelta,
     ReplyMeta,
+    Searched,
     TextDelta,
     TokenLogprob,
     ToolCallDelta,
@@ -142,7 +143,8 @@ LOGPROBS = st.just(()) | st.lists(st.builds(TokenLogprob, TEXTS, SCORES, ALTERNA
 CITATIONS = st.builds(Citation, TEXTS, TEXTS, st.integers(0, 99), st.integers(0, 99))
 COUNTS = st.integers(0, 10**9)
 USAGES = st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS)
-KINDS = ("text", "reasoning", "call", "piece", "image", "citation", "ping")
+SEARCHES = st.builds(Searched, *2 * (st.lists(TEXTS, max_size=2).map(tuple),))
+KINDS = ("text", "reasoning", "call", "piece", "image", "citation", "search", "ping")
 
 
 @st.composite
@@ -162,6 +164,8 @@ def answers(draw: st.DrawFn, *, freeform: bool) -> list[Event]:
                 events.append(ImageDelta("image/png", draw(st.sampled_from(["QQ==", "QUJD"]))))
             case "citation":
                 events.append(draw(CITATIONS))
+            case "search":
+                events.append(draw(SEARCHES))
             case "ping":
                 events.append(Ping())
             case "call":

@@ -98,7 +98,14 @@ def test_body_of_a_custom_tools_call_has_plain_text() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
-    [('{"input":"x"}', "x"), ("{}", ""), ("", ""), ('{"input":{"a":1}}', '{"a": 1}'), ('{"other":"x"}', "x"), ('{"a":1}', '{"a": 1}')],
+    [
+        ('{"input":"x"}', "x"),
+        ("{}", ""),
+        ("", ""),
+        ('{"input":{"a":1}}', '{"a": 1}'),
+        ('{"other":"x"}', "x"),
+        ('{"a":1}', '{"a": 1}'),
+    ],
 )
 def test_input_of_a_custom_tool_is_text_whatever_the_model_wrote(arguments: str, text: str) -> None:
     events: list[Event] = [ToolCallStart(0, "c", "patch"), ToolCallDelta(0, arguments), Finish("tool_calls")]
