@@ -7,6 +7,7 @@ need neither root nor a package manager, and are never left out.
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -84,13 +85,24 @@ def node_of_pypi(into: Path) -> Node:
 
 
 def install(name: str, *specs: str) -> Packages:
-    """Install packages, unless these very ones are there already.
+    """Install packages, unless these very ones are there already; where that failed once, it is not tried again.
 
     :param name: of their folder in the cache.
     :param specs: as npm takes them, with a major version each: ``openai@6``.
     :raises CannotInstall: with npm's own words.
     """
-    return Packages(_installed(CACHE / name, " ".join(specs), lambda folder: _npm_install(folder, specs)))
+    found = _tried(name, specs)
+    if isinstance(found, CannotInstall):
+        raise found
+    return found
+
+
+@cache
+def _tried(name: str, specs: tuple[str, ...]) -> Packages | CannotInstall:
+    try:
+        return Packages(_installed(CACHE / name, " ".join(specs), lambda folder: _npm_install(folder, specs)))
+    except CannotInstall as error:
+        return error
 
 
 def _installed(folder: Path, stamp: str, fill: Callable[[Path], None]) -> Path:
@@ -140,7 +152,18 @@ def _npm_install(folder: Path, specs: Sequence[str]) -> None:
     argv = [*node().npm, "install", "--no-save", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
     with tempfile.TemporaryDirectory(prefix="agproxy-npm-") as downloads:
         argv += ["--cache", downloads, "--prefix", str(folder), *specs]
-        _run(argv, env={**os.environ, "PATH": node().path})
+        _run(argv, env={**_authorities(), **os.environ, "PATH": node().path})
+
+
+def _authorities() -> dict[str, str]:
+    """The machine's own certificate authorities, which pip and curl trust, for Node, which else has its own alone."""
+    bundles = (ssl.get_default_verify_paths().cafile, *_BUNDLES)
+    found = next((bundle for bundle in bundles if bundle and os.path.isfile(bundle)), None)
+    return {} if found is None else {"NODE_EXTRA_CA_CERTS": found}
+
+
+# Of Debian and Ubuntu, of Fedora, of Alpine and macOS.
+_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
 def _run(argv: list[str], *, env: dict[str, str]) -> None:
