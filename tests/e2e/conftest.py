@@ -45,10 +45,13 @@ class Agproxy:
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], **body}
         return requests.post(self.url + "/v1/chat/completions", json=body, headers=headers, timeout=60)
 
-    def stop(self) -> None:
-        """End it, with a little time for the requests under way."""
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it.
+
+        :param how: SIGTERM gives the requests under way, and idle connections, a little time; SIGINT gives none.
+        """
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(how)
             try:
                 self.process.wait(timeout=10)
             except subprocess.TimeoutExpired:
@@ -98,7 +101,7 @@ def running(argv: list[str], url: str, ini: Path, log_path: Path, env: dict[str,
             time.sleep(0.03)
         yield agproxy
     finally:
-        agproxy.stop()
+        agproxy.stop(signal.SIGINT)
 
 
 @pytest.fixture(scope="session")

@@ -229,8 +229,8 @@ def test_log_probabilities_stand_beside_their_text() -> None:
 
 def test_log_probabilities_may_come_before_or_after_their_text() -> None:
     assert output(TextDelta("Hé"), TextDelta("", logprobs=(H, E))) == [message(said("Hé", logprobs=SCORED))]
-    assert output(TextDelta("", logprobs=(H,)), TextDelta("", logprobs=(E,)), TextDelta("Hé")) == [
-        message(said("Hé", logprobs=SCORED))
+    assert output(TextDelta("", SIGNED, logprobs=(H,)), TextDelta("", logprobs=(E,)), TextDelta("Hé")) == [
+        message(said("Hé", logprobs=SCORED), extra_content=SIGNED)
     ]
 
 
@@ -377,6 +377,11 @@ def test_citations_stand_in_the_message_in_which_they_begin() -> None:
     first, _, second = output(TextDelta("abc"), *call(0, "look"), TextDelta("defg"), *cited)
     assert first["content"] == [said("abc", page(0, 1), page(1, 3))]
     assert second["content"] == [said("defg", page(0, 1), page(4, 4))]
+
+
+def test_citations_behind_the_text_stand_at_the_end_of_its_last_message() -> None:
+    (first, _) = output(TextDelta("abc"), *call(0, "look"), Citation("https://a.co/", "Sky", 9, 12))
+    assert first["content"] == [said("abc", page(3, 3))]
 
 
 def test_citations_that_come_early_stand_in_the_message_in_which_they_begin() -> None:

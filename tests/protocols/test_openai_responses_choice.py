@@ -199,6 +199,8 @@ def test_search_that_is_not_allowed_is_not_made() -> None:
     body = {"model": "m", "input": "Hi", "tools": [LOOK, SEARCH]}
     chat = decode_request({**body, "tool_choice": allowed(LOOK)})
     assert (chat.web_search, chat.ignored) == ((), ())
+    chat = decode_request({**body, "tool_choice": allowed(LOOK, FILES)})
+    assert (chat.web_search, chat.ignored) == ((), ("tool_choice.tools[1]",))
     chat = decode_request({**body, "tool_choice": allowed(LOOK, {"type": "web_search_preview"})})
     assert (chat.web_search, chat.ignored) == (("tools[1]",), ())
 
@@ -207,6 +209,8 @@ def test_search_that_is_not_allowed_is_not_made() -> None:
     ("entries", "tools", "mode", "listed"),
     [
         ([], [LOOK], "none", []),
+        ([], [SEARCH], "none", []),
+        ([FILES], [SEARCH], "none", ["tool_choice.tools[0]"]),
         ([SEARCH], [SEARCH], "auto", []),
         ([SEARCH], [SEARCH, LOOK], "none", []),
         ([FILES], [FILES, LOOK], "none", ["tool_choice.tools[0]"]),
@@ -244,3 +248,4 @@ def test_where_no_function_is_allowed_none_is_called(
 )
 def test_what_is_no_choice_is_refused(value: Json) -> None:
     assert refused(value, *ALL)
+    assert refused(value, *ALL, FILES)

@@ -8,7 +8,7 @@ from openai.types.responses.response_input_param import ResponseInputItemParam
 
 from agproxy.chat import AttachmentPart, Message, Part, TextPart, ToolCallPart, ToolResultPart
 from agproxy.errors import BadRequest, NotStored
-from agproxy.protocols.openai_responses_items import decode_items
+from agproxy.protocols.openai_responses_items import decode_items, listed_tools
 from tests.chat_bodies import PNG, Json
 
 SIGNED = {"google": {"thought_signature": "QUJD"}}
@@ -27,6 +27,7 @@ def parts(*values: Json) -> list[Part]:
     messages, ignored = decoded(*values)
     assert ignored == []
     for each in messages:
+        assert each.role in ("tool", "assistant")
         assert {isinstance(part, ToolResultPart) for part in each.parts} == {each.role == "tool"}
     return [part for each in messages for part in each.parts]
 
@@ -34,6 +35,7 @@ def parts(*values: Json) -> list[Part]:
 def text_of(part: Part) -> str:
     """The text of a result."""
     assert isinstance(part, ToolResultPart)
+    assert part.name == ""
     (text,) = part.parts
     assert isinstance(text, TextPart)
     return text.text
@@ -119,7 +121,14 @@ def test_search_for_tools_and_how_many_it_found() -> None:
 
 
 def test_call_of_a_tool_unknown_here_is_one_of_what_it_holds() -> None:
-    call = {"type": "telescope_call", "id": "t_1", "call_id": "a", "status": "completed", "at": "sky", "x": None}
+    about = {
+        "id": "t_1",
+        "status": "completed",
+        "created_by": "me",
+        "caller": {"type": "direct"},
+        "execution": "client",
+    }
+    call = {"type": "telescope_call", "call_id": "a", **about, "container_id": "c", "at": "sky", "x": None}
     assert parts(call, {"type": "telescope_call_output", "call_id": "a", "output": "stars"}) == [
         ToolCallPart("a", "telescope", {"at": "sky"}),
         ToolResultPart("a", "", (TextPart("stars"),)),
@@ -130,7 +139,13 @@ def test_call_of_a_tool_unknown_here_is_one_of_what_it_holds() -> None:
 def test_hosted_call_without_an_id_is_refused(kind: str) -> None:
     with pytest.raises(BadRequest) as caught:
         decoded({"type": kind, "id": "x_1", "action": {}, "output": "x"})
-    assert caught.value.param == "input[0].call_id"
+    assert (caught.value.param, caught.value.code) == ("input[0].call_id", "missing_required_parameter")
+
+
+def test_older_id_of_a_shell_call_is_a_text() -> None:
+    with pytest.raises(BadRequest) as caught:
+        decoded({"type": "local_shell_call", "id": 5, "action": {}})
+    assert caught.value.param == "input[0].id"
 
 
 @pytest.mark.parametrize(
@@ -282,3 +297,16 @@ def test_items_are_those_of_the_sdk() -> None:
 
 def test_item_of_older_clients_is_listed() -> None:
     assert decoded({"type": "context_compaction"}) == ([], ["input[].context_compaction"])
+
+
+def test_tools_within_the_input_are_found_with_their_places() -> None:
+    items = [
+        *({"role": "user", "content": "Hi"}, {"type": "additional_tools", "role": "developer", "tools": [1]}, None, 5),
+        {"type": "tool_search_output", "call_id": "a", "tools": [2, 3]},
+        {"type": "additional_tools", "tools": None},
+    ]
+    found = listed_tools((f"input[{position}]", item) for position, item in enumerate(items))
+    assert found == [("input[1].tools", [1]), ("input[4].tools", [2, 3]), ("input[5].tools", [])]
+    with pytest.raises(BadRequest) as caught:
+        listed_tools([("input[0]", {"type": "additional_tools", "tools": {}})])
+    assert caught.value.param == "input[0].tools"

@@ -8,7 +8,7 @@ import pytest
 from agproxy.chat import AttachmentPart, Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from agproxy.errors import BadRequest, NotStored
 from agproxy.jsonwire import encode_json
-from agproxy.protocols.openai_responses_items import decode_items, listed_tools, seal, seal_summary, unseal
+from agproxy.protocols.openai_responses_items import decode_items, seal, seal_summary, unseal
 from tests.chat_bodies import PDF, PNG, Json
 
 SIGNED = {"google": {"thought_signature": "QUJD"}}
@@ -196,7 +196,10 @@ UNTYPED: list[Json] = [{}, {"type": 5}, {"type": []}, {"content": "Hi"}, {"type"
     ],
 )
 def test_what_is_no_item_is_refused_by_its_place(value: Json, param: str) -> None:
-    assert refused(value).param == f"input[1]{param}"
+    error = refused(value)
+    assert error.param == f"input[1]{param}"
+    assert error.code in ("invalid_type", "missing_required_parameter", None)
+    assert (error.code is None) == (value == UNTYPED[-1] or param == ".role")
 
 
 # Calls and results.
@@ -300,7 +303,6 @@ def test_result_in_which_not_all_are_parts_is_read_as_text() -> None:
 @pytest.mark.parametrize(
     ("item", "param"),
     [
-        ({"type": "function_call_output", "call_id": "a"}, "output"),
         ({"type": "function_call_output", "output": "x"}, "call_id"),
         ({"type": "function_call_output", "call_id": None, "id": "fco_1", "output": "x"}, "call_id"),
         ({"type": "custom_tool_call_output", "call_id": 5, "output": "x"}, "call_id"),
@@ -309,6 +311,11 @@ def test_result_in_which_not_all_are_parts_is_read_as_text() -> None:
 )
 def test_result_that_cannot_be_taken_is_named(item: Json, param: str) -> None:
     assert refused(item).param == f"input[1].{param}"
+
+
+def test_result_that_is_missing_is_told_to_be() -> None:
+    error = refused({"type": "function_call_output", "call_id": "a"})
+    assert (error.param, error.code) == ("input[1].output", "missing_required_parameter")
 
 
 # Thoughts and signatures.
@@ -371,7 +378,17 @@ def sealed(value: Json) -> str:
 FORGED: list[Json] = [None, 5, "x", [], [["a", SIGNED]], {"a": None}, {"a": 5}, {"a": []}, {"a": {}}, {"a": "x"}]
 SIGNATURES: list[Json] = [None, [], {"thought_signature": 5}, {"thought_signature": ""}]
 HOSTILE = [
-    *("agproxy1.", "agproxy1.!", "agproxy1.QUJD", "agproxy1.ü", "agproxy1.\ud800", "agproxy1.e30", " agproxy1.e30="),
+    *(
+        f"foreign1.{seal({'a': SIGNED})[9:]}",
+        f"agproxy1.!{seal({'a': SIGNED})[9:]}",
+        "agproxy1.",
+        "agproxy1.!",
+        "agproxy1.QUJD",
+        "agproxy1.ü",
+        "agproxy1.\ud800",
+        "agproxy1.e30",
+        " agproxy1.e30=",
+    ),
     *(sealed(value) for value in FORGED),
     *(sealed({"a": {"google": value}}) for value in SIGNATURES),
     *(sealed(value) for value in (b"\xff", b"", b"[" * 100_000, b"1" * 5000, b'{"a":' * 50_000)),
@@ -404,27 +421,18 @@ def test_reference_to_what_is_not_stored_is_not_found(reference: Json) -> None:
 
 
 def test_compaction_is_the_summary_that_it_holds() -> None:
-    (part,) = message({"type": "compaction", "id": "cmp_1", "encrypted_content": seal_summary("They like ü.")}).parts
+    found = message({"type": "compaction", "id": "cmp_1", "encrypted_content": seal_summary("They like ü.")})
+    (part,) = found.parts
+    assert found.role == "user"
     assert isinstance(part, TextPart)
     assert part.text.endswith("\n\nThey like ü.")
 
 
-@pytest.mark.parametrize("content", ["gAAAAABo", None, 5, *HOSTILE, seal({"a": SIGNED}), sealed({"summary": 5})])
+@pytest.mark.parametrize(
+    "content", ["gAAAAABo", None, 5, *HOSTILE, seal({"a": SIGNED}), sealed({"summary": 5}), seal_summary("")]
+)
 def test_compaction_of_others_is_listed(content: Json) -> None:
     assert decoded({"type": "compaction", "id": "cmp_1", "encrypted_content": content}) == ([], ["input[].compaction"])
-
-
-def test_tools_within_the_input_are_found_with_their_places() -> None:
-    items = [
-        *({"role": "user", "content": "Hi"}, {"type": "additional_tools", "role": "developer", "tools": [1]}, None, 5),
-        {"type": "tool_search_output", "call_id": "a", "tools": [2, 3]},
-        {"type": "additional_tools", "tools": None},
-    ]
-    found = listed_tools((f"input[{position}]", item) for position, item in enumerate(items))
-    assert found == [("input[1].tools", [1]), ("input[4].tools", [2, 3]), ("input[5].tools", [])]
-    with pytest.raises(BadRequest) as caught:
-        listed_tools([("input[0]", {"type": "additional_tools", "tools": {}})])
-    assert caught.value.param == "input[0].tools"
 
 
 def test_call_and_output_that_are_sent_twice_word_for_word_count_once() -> None:
