@@ -82,10 +82,16 @@ def connect(path: str, *, max_bytes: int) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         _set_up(connection, max_bytes)
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        # One that is named as a database is replaced; anything else may have been named by mistake.
+        if _code(error) == _NOT_A_DATABASE and not path.endswith(_NAMES):
+            raise UnusableFile("it is no database") from error
         raise
     return connection
+
+
+_NAMES = (".db", ".db3", ".sqlite", ".sqlite3")
 
 
 def identity(path: str) -> tuple[int, int] | None:
@@ -184,7 +190,7 @@ def is_at_bound(connection: sqlite3.Connection, error: Exception) -> bool:
     return False
 
 
-def _code(error: Exception) -> int:
+def _code(error: BaseException) -> int:
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
 
