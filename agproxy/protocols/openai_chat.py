@@ -6,6 +6,7 @@ Wire: OpenAI API reference, "The chat completion object" and "The chat completio
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from agproxy import sse
@@ -53,7 +54,9 @@ def decode_request(body: Body) -> ChatRequest:
             "previous_response_id goes with POST /v1/responses; here, send the whole conversation as messages",
             param="previous_response_id",
         )
-    return openai_responses_request.decode_request(body)
+    chat = openai_responses_request.decode_request(body)
+    unserved = [name for name in ("store", "metadata") if body.get(name)]  # which are served there only
+    return replace(chat, ignored=(*chat.ignored, *unserved))
 
 
 def encode_reply(reply: Reply, meta: ReplyMeta) -> dict[str, Any]:

@@ -146,10 +146,10 @@ class _Reader:
             return [decode_message(item, path, self._ignored, listed="input[]", harmless=_HARMLESS)]
         if self._is_told_again(kind, item):
             return []
-        if kind in ("function_call", "custom_tool_call"):
-            return [self._call(kind, item, path)]
         if kind in _READ:
             self._ignored += [f"input[].{name}" for name, extra in item.items() if extra and name not in _READ[kind]]
+        if kind in ("function_call", "custom_tool_call"):
+            return [self._call(kind, item, path)]
         if kind in _UNSERVED:
             self._ignored.append(f"input[].{kind}")
             return []

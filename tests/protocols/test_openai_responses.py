@@ -22,7 +22,7 @@ from agproxy.chat import (
     Usage,
 )
 from agproxy.fold import fold
-from agproxy.protocols import openai_chat, openai_responses
+from agproxy.protocols import openai_responses
 from agproxy.protocols.openai_responses_items import seal, unseal
 from tests.protocols.answers import CALL, SIGNED, USAGE
 from tests.protocols.response_answers import LOOK, META, SEALING, Json, alike, asking, of_a_namespace, reply
@@ -203,6 +203,7 @@ def test_text_is_one_message_unless_something_stands_in_between() -> None:
 def test_thoughts_stand_where_they_came() -> None:
     events: list[Event] = [ReasoningDelta("H"), ReasoningDelta("m"), TextDelta("Yes"), ReasoningDelta("Or"), *CALL]
     assert output(*events) == [thought("Hm"), message(said("Yes")), thought("Or"), SKY]
+    assert kinds(TextDelta("a"), ReasoningDelta("b"), TextDelta("c")) == ["message", "reasoning", "message"]
 
 
 def test_signature_of_a_text_stands_on_its_message() -> None:
@@ -420,14 +421,6 @@ def test_item_that_was_cut_short_stays_the_last() -> None:
 
 
 # Beside the response.
-
-
-def test_body_tells_the_answer_as_chat_completions_do_too() -> None:
-    events: list[Event] = [ReasoningDelta("Hm"), TextDelta("a"), *CALL, Finish("tool_calls", USAGE)]
-    body = openai_responses.encode_reply(fold(events), META)
-    chat = openai_chat.encode_reply(fold(events), META)
-    assert body["choices"] == chat["choices"]
-    assert "choices" not in alike(*events)
 
 
 def test_other_answers_are_left_out() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -192,6 +193,14 @@ def test_answer_to_a_body_of_chat_completions_is_a_response() -> None:
     assert [item["type"] for item in response["output"]] == ["reasoning", "message", "function_call"]
 
 
+def test_body_tells_the_answer_as_chat_completions_do_too() -> None:
+    meta = meta_of(openai_responses.decode_request({"model": "m", "input": "Hi"}))
+    events: list[Event] = [ReasoningDelta("Hm"), TextDelta("a"), *CALL, Finish("tool_calls", USAGE)]
+    body = openai_responses.encode_reply(fold(events), meta)
+    chat = openai_chat.encode_reply(fold(events), meta)
+    assert body["choices"] == chat["choices"]
+
+
 ANSWERS: list[tuple[list[Event], FinishReason]] = [
     ([TextDelta("He"), TextDelta("llo")], "stop"),
     ([TextDelta("Hello")], "length"),
@@ -255,7 +264,10 @@ def test_stream_for_a_body_of_responses_tells_no_choices() -> None:
     ],
 )
 def test_body_of_responses_asks_chat_completions_what_it_asks_there(body: Json) -> None:
-    assert openai_chat.decode_request(body) == openai_responses_request.decode_request(body)
+    there = openai_responses_request.decode_request(body)
+    here = openai_chat.decode_request(body)
+    assert replace(here, ignored=()) == replace(there, ignored=())
+    assert set(there.ignored) <= set(here.ignored) <= {*there.ignored, "store", "metadata"}
 
 
 def test_messages_count_before_an_input_on_the_route_of_chat_completions() -> None:
@@ -279,3 +291,9 @@ def test_body_of_neither_is_one_of_the_route(body: Json) -> None:
         with pytest.raises(BadRequest) as caught:
             openai_responses.decode_request(body)
         assert caught.value.param == "input"
+
+
+def test_what_only_responses_serve_is_listed_on_the_route_of_chat() -> None:
+    body = {"model": "m", "input": "Hi", "store": True, "metadata": {"a": "b"}}
+    assert openai_chat.decode_request(body).ignored == ("store", "metadata")
+    assert openai_chat.decode_request({**body, "store": False, "metadata": {}}).ignored == ()

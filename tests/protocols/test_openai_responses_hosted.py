@@ -295,6 +295,12 @@ def test_items_are_those_of_the_sdk() -> None:
         decoded({"type": "item_reference", "id": "x"})
 
 
+@pytest.mark.parametrize("kind", ["function_call", "custom_tool_call", "function_call_output", "reasoning"])
+def test_field_of_an_item_that_is_not_read_is_listed(kind: str) -> None:
+    extra = {"x": 1, "caller": {"type": "direct"}, "status": "completed", "id": "x_1", "y": None}
+    assert decoded({"type": kind, **ITEMS[kind][0], **extra})[1] == ["input[].x", "input[].caller"]
+
+
 def test_item_of_older_clients_is_listed() -> None:
     assert decoded({"type": "context_compaction"}) == ([], ["input[].context_compaction"])
 

@@ -75,6 +75,17 @@ def test_item_without_an_id_gets_one_of_its_kind(item: Json, prefix: str, nothin
     assert [each["id"] for each in listed(user, {**item, **nothing})] == ["msg_ab_in0", f"{prefix}_ab_in1"]
 
 
+def test_output_of_an_older_shell_has_the_id_of_its_call() -> None:
+    output = {"type": "local_shell_call_output", "output": "x"}
+    older, newer = named_items([{**output, "id": "lsh_1"}, {**output, "id": "o_1", "call_id": "a"}], "resp_ab")
+    assert (older["id"], older["call_id"], newer["id"], newer["call_id"]) == ("lsh_1", "lsh_1", "o_1", "a")
+
+
+def test_ids_that_stand_twice_are_made_different() -> None:
+    message = {"type": "message", "id": "msg_7", "role": "user", "content": []}
+    assert [item["id"] for item in listed(message, message)] == ["msg_7", "msg_ab_in1"]
+
+
 @pytest.mark.parametrize("content", ["Hi", ["Hi"], [{"type": "text", "text": "Hi"}]])
 @pytest.mark.parametrize("role", ["user", "system", "developer", "assistant"])
 def test_text_stands_in_parts_of_its_kind(role: str, content: Json) -> None:

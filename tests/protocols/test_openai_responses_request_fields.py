@@ -57,7 +57,7 @@ def test_defaults_spelled_out_are_not_listed() -> None:
         store=True,
         stream=False,
         stream_options={"include_obfuscation": False},
-        text={"format": {"type": "text"}, "verbosity": "medium"},
+        text={"format": {"type": "text"}, "verbosity": "medium", "x": None},
         tool_choice="auto",
         tools=[],
         top_logprobs=0,
