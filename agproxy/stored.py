@@ -151,7 +151,8 @@ def _items(sent: str) -> list[Body]:
 def _is_reference(item: Any) -> bool:
     if not isinstance(item, dict) or not isinstance(item.get("id"), str):
         return False
-    return item.get("type") == "item_reference" or item.keys() == {"id"}
+    kind = item.get("type")
+    return kind == "item_reference" or (kind is None and item.keys() <= {"id", "type"})
 
 
 def _too_large(param: str) -> PayloadTooLarge:

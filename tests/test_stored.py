@@ -44,6 +44,7 @@ def test_input_is_kept_as_it_was_sent(store: MemoryStore) -> None:
     stored.keep(store, response("resp_a"), items=sent, session="")
     assert stored.load_input(store, "resp_a") == sent
     assert stored.conversation(store, "resp_a")[0] == [*sent, *response("resp_a")["output"]]
+    assert stored.resolved(store, [{"type": None, "id": "msg_a_in1"}])[0] == [sent[1]]
     reference = {"type": "item_reference", "id": "msg_a_in1"}
     assert stored.resolved(store, [reference])[0] == [sent[1]]
 
