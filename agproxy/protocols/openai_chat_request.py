@@ -6,8 +6,9 @@ Google's additions: https://ai.google.dev/gemini-api/docs/openai, ``extra_body``
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from agproxy.chat import ChatRequest, Effort, JsonFormat, Sampling, Thinking
@@ -96,12 +97,17 @@ def decode_request(body: Body) -> ChatRequest:
     )
 
 
-def unserved(body: Body, served: Container[str]) -> list[str]:
-    """The fields that ask for something and are none of those ``served``."""
+def unserved(
+    body: Body, served: Container[str], harmless: Mapping[str, tuple[object, ...]] = MappingProxyType(_HARMLESS)
+) -> list[str]:
+    """The fields that ask for something and are none of those ``served``.
+
+    :param harmless: values of others that ask for nothing beyond what is done anyway.
+    """
     return [
         name
         for name, value in body.items()
-        if name not in served and value is not None and value not in _HARMLESS.get(name, ())
+        if name not in served and value is not None and value not in harmless.get(name, ())
     ]
 
 

@@ -12,7 +12,13 @@ from agproxy.chat import ChatRequest, JsonFormat, Message, Sampling, TextPart
 from agproxy.errors import BadRequest
 from agproxy.protocols import fields
 from agproxy.protocols.fields import Body, shown
-from agproxy.protocols.openai_chat_request import decode_format, decode_google, with_effort
+from agproxy.protocols.openai_chat_request import (
+    decode_format,
+    decode_google,
+    stream_usage,
+    unserved,
+    with_effort,
+)
 from agproxy.protocols.openai_responses_items import decode_items, listed_tools
 from agproxy.protocols.openai_responses_tools import Toolbox, decode_choice, decode_tools, told_choice
 
@@ -75,17 +81,9 @@ def decode_request(body: Body, *, earlier: Iterable[Body] = ()) -> ChatRequest:
     """
     model = fields.string(body, "model", required=True)
     assert model is not None  # noqa: S101 (required)
-    for name, why in _REFUSED.items():
-        if body.get(name) not in (None, False):
-            raise BadRequest(f"{name} is not served: {why}", param=name, code="unsupported_parameter")
-    ignored = [
-        name
-        for name, value in body.items()
-        if name not in _SERVED and value is not None and value not in _HARMLESS.get(name, ())
-    ]
-    options = body.get("stream_options")
-    options = {} if options is None else fields.mapping(options, "stream_options")
-    ignored += [f"stream_options.{name}" for name, value in options.items() if value and name != "include_usage"]
+    _refuse(body)
+    ignored = unserved(body, _SERVED, _HARMLESS)
+    include_usage = stream_usage(body, ignored)
     items = [("previous_response_id", item) for item in earlier] + input_items(body)
     listed = listed_tools(items)
     box = decode_tools([("tools", fields.array(body, "tools")), *listed], ignored)
@@ -99,12 +97,7 @@ def decode_request(body: Body, *, earlier: Iterable[Body] = ()) -> ChatRequest:
     thinking = with_effort(thinking, reasoning["effort"], param="reasoning.effort", ignored=ignored)
     if thinking.show is None:
         thinking = replace(thinking, show=reasoning["summary"] is not None)
-    text = body.get("text")
-    text = {} if text is None else fields.mapping(text, "text")
-    ignored += [
-        f"text.{name}" for name, value in text.items() if name != "format" and value and (name, value) != _MEDIUM
-    ]
-    json_format = decode_format(text.get("format"), "text.format", ignored)
+    text_format = _text_format(body, ignored)
     sampling = _sampling(body, include)
     parallel = body.get("parallel_tool_calls") is None or fields.boolean(body, "parallel_tool_calls")
     store = body.get("store") is None or fields.boolean(body, "store")
@@ -116,11 +109,13 @@ def decode_request(body: Body, *, earlier: Iterable[Body] = ()) -> ChatRequest:
         "previous_response_id": fields.string(body, "previous_response_id"),
         "reasoning": {**reasoning, "effort": reasoning["effort"] if reasoning["effort"] in _EFFORTS else None},
         "store": store,
-        "text": {"format": _told_format(text.get("format"))},
+        "text": {"format": _told_format(text_format)},
         "tool_choice": told_choice(body.get("tool_choice"), box),
         **_sampled(sampling),
+        "tools": box.echo,
         **{name: value for name in _ECHOED if isinstance(value := body.get(name), str)},
     }
+    echo = Echo(known, box.names, encrypted=_ENCRYPTED in include, sources=_SOURCES in include)
     return ChatRequest(
         model=model,
         messages=tuple(messages),
@@ -129,23 +124,34 @@ def decode_request(body: Body, *, earlier: Iterable[Body] = ()) -> ChatRequest:
         parallel_calls=parallel,
         sampling=sampling,
         thinking=thinking,
-        json_format=json_format,
+        json_format=decode_format(text_format, "text.format", ignored),
         web_search=tuple(box.searches),
         provider_options=google,
         stream=fields.boolean(body, "stream"),
-        include_usage=fields.boolean(options, "include_usage", path="stream_options."),
+        include_usage=include_usage,
         session=fields.string(body, "prompt_cache_key") or None,
         ignored=tuple(dict.fromkeys(ignored)),
-        echo=Echo(
-            fields={**known, "tools": box.echo},
-            names=box.names,
-            encrypted=_ENCRYPTED in include,
-            sources=_SOURCES in include,
-        ),
+        echo=echo,
     )
 
 
+def _text_format(body: Body, ignored: list[str]) -> object:
+    """``text.format`` as it was sent."""
+    value = body.get("text")
+    text = {} if value is None else fields.mapping(value, "text")
+    ignored += [
+        f"text.{name}" for name, extra in text.items() if name != "format" and extra and (name, extra) != _MEDIUM
+    ]
+    return text.get("format")
+
+
 _MEDIUM = ("verbosity", "medium")
+
+
+def _refuse(body: Body) -> None:
+    for name, why in _REFUSED.items():
+        if body.get(name) not in (None, False):
+            raise BadRequest(f"{name} is not served: {why}", param=name, code="unsupported_parameter")
 
 
 def with_chat_echo(chat: ChatRequest) -> ChatRequest:
