@@ -63,11 +63,15 @@ class ToolCallPart:
 
 @dataclass(slots=True)
 class ToolResultPart:
-    """What a tool gave back for the call ``id``; ``name`` is empty where the protocol does not carry it."""
+    """What a tool gave back for the call ``id``; ``name`` is empty where the protocol does not carry it.
+
+    :param is_error: the tool failed, and the parts say how.
+    """
 
     id: str
     name: str
     parts: tuple[TextPart | AttachmentPart, ...]
+    is_error: bool = False
 
 
 Part = TextPart | ReasoningPart | AttachmentPart | ToolCallPart | ToolResultPart
@@ -168,6 +172,8 @@ class ChatRequest:
     :param include_usage: a streaming client asked for the usage at the end.
     :param further_messages: more conversations, each answered like the first and beside it (several prompts of
         Completions); their choices are numbered after those of the first.
+    :param may_be_cut_empty: an answer that reached its limit of tokens is one, though it holds nothing.
+    :param count_first: the tokens of the request are to be told before its answer, as ``Counted``.
     :param ignored: request fields that will not be honoured, for ``X-Agproxy-Ignored``.
     :param echo: what the encoder of the same protocol wants to know of the request, and nobody else.
     """
@@ -187,6 +193,8 @@ class ChatRequest:
     include_usage: bool = False
     session: str | None = None
     further_messages: tuple[tuple[Message, ...], ...] = ()
+    may_be_cut_empty: bool = False
+    count_first: bool = False
     ignored: tuple[str, ...] = ()
     echo: object = None
 
@@ -279,10 +287,19 @@ class Searched:
 
     :param queries: what it searched for.
     :param urls: the pages it found, as far as they are told.
+    :param titles: of these pages, one for each.
     """
 
     queries: tuple[str, ...]
     urls: tuple[str, ...]
+    titles: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Counted:
+    """The request's tokens, as soon as they are known; the ``Finish`` tells them again."""
+
+    usage: Usage
 
 
 @dataclass(slots=True)
@@ -333,6 +350,7 @@ Event = (
     | ImageDelta
     | Citation
     | Searched
+    | Counted
     | Ping
     | OtherChoice
     | Finish

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from agproxy.chat import (
     Citation,
+    Counted,
     Event,
     Failed,
     Finish,
@@ -109,7 +110,7 @@ def fold(events: Iterable[Event]) -> Reply:
                     others=tuple(fold(others[number]) for number in sorted(others)),
                     parts=tuple(_joined(parts, calls)),
                 )
-            case Searched() | Ping():
+            case Searched() | Counted() | Ping():
                 pass
     raise ValueError("events ended without Finish or Failed")
 

@@ -38,8 +38,11 @@ def citations(grounding: Mapping[str, Any], texts: Sequence[tuple[int, str]]) ->
 def searched(grounding: Mapping[str, Any]) -> Searched | None:
     """What was searched for and found, or None when nothing was."""
     queries = tuple(query for query in _list(grounding.get("webSearchQueries")) if isinstance(query, str))
-    pages = [page for entry in _list(grounding.get("groundingChunks")) if (page := _page(entry))]
-    return Searched(queries, tuple(dict.fromkeys(url for url, _ in pages))) if queries or pages else None
+    pages: dict[str, str] = {}
+    for entry in _list(grounding.get("groundingChunks")):
+        if page := _page(entry):
+            pages.setdefault(*page)
+    return Searched(queries, tuple(pages), tuple(pages.values())) if queries or pages else None
 
 
 def _page(entry: object) -> tuple[str, str] | None:

@@ -5,9 +5,11 @@ Wire: https://ai.google.dev/api/generate-content, ``GenerateContentResponse``.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from agproxy.chat import (
+    Counted,
     Event,
     Finish,
     FinishReason,
@@ -56,6 +58,8 @@ def decode_stream(
     original_names: Mapping[str, str],
     new_id: Callable[[], str],
     choices: int = 1,
+    may_be_cut_empty: bool = False,
+    count_first: bool = False,
     on_finished: Callable[[], None] = lambda: None,
 ) -> Iterator[Event]:
     """Yield the events of one answer, the last of them ``Finish``.
@@ -64,15 +68,20 @@ def decode_stream(
     :param original_names: tool names by the names Gemini knows them by.
     :param new_id: makes an id for a call that came without one, as those of Gemini 2.5 do.
     :param choices: how many answers were asked for; there may be fewer.
+    :param may_be_cut_empty: see :class:`~agproxy.chat.ChatRequest`, as for ``count_first``.
     :param on_finished: called once each ``finishReason`` has come, after which only a last count of tokens may follow.
     :raises UpstreamCut: when the answer ends before its ``finishReason``, or holds what is no JSON.
     :raises UnusableAnswer: at the end, when there is nothing in it; of several answers, in none of them.
     :raises UpstreamRefusal: when an error object stands in its place.
     """
-    answer = _Answer(original_names, new_id, choices)
+    answer = _Answer(original_names, new_id, choices, may_be_cut_empty=may_be_cut_empty)
     try:
         for payload in payloads:
-            yield from answer.read(_response(payload))
+            events = answer.read(_response(payload))
+            if count_first and answer.usage.input_tokens:
+                yield Counted(answer.usage)
+                count_first = False
+            yield from events
             if answer.finished:
                 on_finished()
     except UpstreamError:
@@ -84,13 +93,14 @@ def decode_stream(
 class _Answer:
     """What the chunks so far amount to."""
 
-    def __init__(self, original_names: Mapping[str, str], new_id: Callable[[], str], choices: int) -> None:
-        self._original_names = original_names
-        self._new_id = new_id
+    def __init__(
+        self, original_names: Mapping[str, str], new_id: Callable[[], str], choices: int, *, may_be_cut_empty: bool
+    ) -> None:
+        self.usage = Usage()
+        self._make = partial(_Candidate, original_names, new_id, may_be_cut_empty=may_be_cut_empty)
         self._choices = choices
         self._blocked = ""
-        self._usage = Usage()
-        self._first = _Candidate(original_names, new_id)
+        self._first = self._make()
         self._others: dict[int, _Candidate] = {}
 
     @property
@@ -115,7 +125,7 @@ class _Answer:
 
     def _events(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         if counts := chunk.get("usageMetadata"):
-            self._usage = _usage(counts)
+            self.usage = _usage(counts)
         self._blocked = _text(chunk.get("promptFeedback") or {}, "blockReason") or self._blocked
         for position, candidate in enumerate(chunk.get("candidates") or ()):
             index = _index(candidate, position)
@@ -125,7 +135,7 @@ class _Answer:
             if not 0 < index < self._choices:
                 continue
             if index not in self._others:
-                self._others[index] = _Candidate(self._original_names, self._new_id)
+                self._others[index] = self._make()
             for event in self._others[index].events(candidate):
                 yield OtherChoice(index, event)
 
@@ -138,7 +148,7 @@ class _Answer:
             refusal = f"Gemini refused the prompt ({self._blocked})."
             for number in range(1, self._choices):  # the same prompt would be refused to each of them
                 yield OtherChoice(number, Finish("content_filter", Usage(), refusal))
-            yield Finish("content_filter", self._usage, refusal, note=f"prompt: {self._blocked}")
+            yield Finish("content_filter", self.usage, refusal, note=f"prompt: {self._blocked}")
             return
         if not self._ended:
             raise UpstreamCut("Gemini's answer ended before it was finished")
@@ -148,16 +158,17 @@ class _Answer:
         for number, other in sorted(self._others.items()):
             for event in other.finish(Usage()):
                 yield OtherChoice(number, event)
-        yield from self._first.finish(self._usage)
+        yield from self._first.finish(self.usage)
 
 
 class _Candidate:
     """One of the answers that were asked for; nearly always the only one."""
 
-    def __init__(self, original_names: Mapping[str, str], new_id: Callable[[], str]) -> None:
+    def __init__(self, original_names: Mapping[str, str], new_id: Callable[[], str], *, may_be_cut_empty: bool) -> None:
         self.reason = self._message = ""
         self._original_names = original_names
         self._new_id = new_id
+        self._may_be_cut_empty = may_be_cut_empty
         self._calls = 0
         self._ids: set[str] = set()
         self._said = False
@@ -200,7 +211,8 @@ class _Candidate:
 
     def fault(self) -> UnusableAnswer | None:
         """Why it is no answer; known once its ``finishReason`` has come."""
-        return _fault(self.reason, self._words, empty=not self._said and not self._calls)
+        empty = not self._said and not self._calls and not (self._may_be_cut_empty and self.reason in _CUT_SHORT)
+        return _fault(self.reason, self._words, empty=empty)
 
     def finish(self, usage: Usage) -> Iterator[Event]:
         """The citations, the search behind them, and the end; also where it is no answer, beside others that are."""

@@ -289,7 +289,10 @@ def _user_contents(parts: Iterable[Part], pending: list[_Pending]) -> list[Conte
         for call_id, call in pending:
             queue = results.get(call_id)
             result = queue.popleft() if queue else None
-            response = {"error": _NO_RESULT} if result is None else {"output": _text(result)}
+            if result is None:
+                response = {"error": _NO_RESULT}
+            else:
+                response = {"error" if result.is_error else "output": _text(result)}
             responses.append({"functionResponse": {"id": call["id"], "name": call["name"], "response": response}})
             if result is not None:
                 files += [_file(file) for file in result.parts if isinstance(file, AttachmentPart)]

@@ -96,7 +96,7 @@ def _sampling(chat: ChatRequest, model: str, without: frozenset[str], settings: 
         "temperature": sampling.temperature,
         "topP": sampling.top_p,
         "topK": sampling.top_k,
-        "maxOutputTokens": sampling.max_output_tokens,
+        "maxOutputTokens": _limit(sampling.max_output_tokens, model),
         "stopSequences": list(sampling.stop) or None,
         "seed": sampling.seed,
         "presencePenalty": sampling.presence_penalty,
@@ -129,6 +129,18 @@ def _sampling(chat: ChatRequest, model: str, without: frozenset[str], settings: 
         kept["candidateCount"] = sampling.choices
         settings.used.add("n")
     return kept
+
+
+def _limit(tokens: int | None, model: str) -> int | None:
+    """The limit of tokens, not above what the model can give, beyond which it would refuse the request.
+
+    65,536 is what the page of each model from 2.5 on has, 32,768 of those that make images
+    (https://ai.google.dev/gemini-api/docs/models); what it would be from Gemini 4 on goes by the length of the prompt.
+    """
+    known = generation(model)
+    if tokens is None or known is None or known < (2, 5) or known >= (4, 0):
+        return tokens
+    return min(tokens, 32768 if makes_images(model) else 65536)
 
 
 def _ignores_sampling(model: str) -> bool:

@@ -218,10 +218,10 @@ def test_metadata_of_another_form_gives_what_it_can(metadata: dict[str, Any]) ->
 class TestSearch:
     def test_queries_and_pages_are_told(self) -> None:
         metadata = {**grounding(pages="aba"), "webSearchQueries": ["wetter", "weather"]}
-        assert searched(metadata) == Searched(("wetter", "weather"), (f"{URL}a", f"{URL}b"))
+        assert searched(metadata) == Searched(("wetter", "weather"), (f"{URL}a", f"{URL}b"), ("A", "B"))
 
     def test_pages_alone_are_a_search(self) -> None:
-        assert searched(grounding(pages="a")) == Searched((), (f"{URL}a",))
+        assert searched(grounding(pages="a")) == Searched((), (f"{URL}a",), ("A",))
 
     @pytest.mark.parametrize("metadata", [{}, {"webSearchQueries": []}, {"webSearchQueries": [None, 3], "x": 1}])
     def test_nothing_searched_is_no_search(self, metadata: dict[str, Any]) -> None:

@@ -48,7 +48,7 @@ CITED: list[Event | type[Exception]] = [
     Citation(f"{_REDIRECT}BVA", "srf.ch", 11, 16),
 ]
 
-SEARCHED = Searched(("Wetter Zürich",), (f"{_REDIRECT}AUZ", f"{_REDIRECT}BVA"))
+SEARCHED = Searched(("Wetter Zürich",), (f"{_REDIRECT}AUZ", f"{_REDIRECT}BVA"), ("meteoschweiz.ch", "srf.ch"))
 
 # What each recorded answer tells; last the class of the error it ends in, if it does.
 ANSWERS: dict[str, list[Event | type[Exception]]] = {

@@ -1,19 +1,21 @@
 """What Gemini tells beside its text: log probabilities, and where it found what it says."""
 
+import json
 from typing import Any
 
 import pytest
 
 from agproxy.chat import (
     Citation,
+    Counted,
     Event,
     Finish,
     TextDelta,
     TokenLogprob,
     Usage,
 )
-from agproxy.errors import UpstreamCut
-from tests.upstreams.replies import answer, told
+from agproxy.errors import UnusableAnswer, UpstreamCut
+from tests.upstreams.replies import answer, decoded, told
 
 
 class TestLogprobs:
@@ -70,3 +72,36 @@ class TestGrounding:
             "groundingSupports": [{"segment": segment, "groundingChunkIndices": [0]}],
         }
         assert Citation("u", "u", 6, 7) in told([answer("STOP", *parts, groundingMetadata=metadata)])
+
+
+class TestTokensOfTheRequest:
+    CHUNKS = (
+        json.dumps({"candidates": [{"content": {"parts": [{"text": "a"}]}}], "usageMetadata": {"promptTokenCount": 7}}),
+        json.dumps({"candidates": [{"content": {"parts": [{"text": "b"}]}}], "usageMetadata": {"promptTokenCount": 9}}),
+        json.dumps({"candidates": [{"finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 9}}),
+    )
+
+    def test_are_told_first_and_once_when_that_is_asked_for(self) -> None:
+        events = list(decoded(map(str.encode, self.CHUNKS), count_first=True))
+        assert events == [Counted(Usage(7)), TextDelta("a"), TextDelta("b"), Finish("stop", Usage(9))]
+
+    def test_are_told_at_the_end_only_else(self) -> None:
+        events = list(decoded(map(str.encode, self.CHUNKS)))
+        assert events == [TextDelta("a"), TextDelta("b"), Finish("stop", Usage(9))]
+
+    def test_come_as_soon_as_they_are_known(self) -> None:
+        chunks = (self.CHUNKS[0].replace("promptTokenCount", "else"), *self.CHUNKS[1:])
+        events = list(decoded(map(str.encode, chunks), count_first=True))
+        assert events[:3] == [TextDelta("a"), Counted(Usage(9)), TextDelta("b")]
+
+
+class TestEmptyAnswerAtTheLimitOfTokens:
+    @pytest.mark.parametrize("parts", [(), ({"text": "Hm.", "thought": True},)])
+    def test_is_one_where_that_may_be(self, parts: tuple[Any, ...]) -> None:
+        events = list(decoded([answer("MAX_TOKENS", *parts)], may_be_cut_empty=True))
+        assert events[-1] == Finish("length", Usage())
+
+    @pytest.mark.parametrize("reason", ["STOP", "OTHER", "MALFORMED_FUNCTION_CALL"])
+    def test_is_none_for_another_reason(self, reason: str) -> None:
+        with pytest.raises(UnusableAnswer):
+            list(decoded([answer(reason)], may_be_cut_empty=True))

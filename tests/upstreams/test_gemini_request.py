@@ -198,6 +198,13 @@ class TestFiles:
         assert files["parts"] == [{"fileData": {"fileUri": file.url}}]
 
 
+@pytest.mark.parametrize(("is_error", "key"), [(False, "output"), (True, "error")])
+def test_result_says_whether_the_tool_failed(is_error: bool, key: str) -> None:
+    result = Message("tool", (ToolResultPart("c1", "", (TextPart("no such file"),), is_error=is_error),))
+    *_, results = encoded(chat_of(*HELLO, called(), result))["contents"]
+    assert results["parts"][0]["functionResponse"]["response"] == {key: "no such file"}
+
+
 class TestWebSearch:
     def test_is_googles(self) -> None:
         request = encode_request(ChatRequest("m", HELLO, web_search=("web_search_options",)), model="gemini-2.5-flash")

@@ -70,6 +70,20 @@ class TestSampling:
         assert config_of(sampling=Sampling(**{name: value})) == sent  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
+        ("model", "asked", "sent"),
+        [
+            ("gemini-2.5-flash", 128_000, 65536),
+            ("gemini-flash-latest", 128_000, 65536),
+            ("gemini-3.8-flash", 65536, 65536),
+            ("gemini-3-pro-image", 65536, 32768),
+            ("gemini-4-argon", 128_000, 128_000),
+            ("gemma-3-27b-it", 128_000, 128_000),
+        ],
+    )
+    def test_limit_of_tokens_is_no_more_than_the_model_gives(self, model: str, asked: int, sent: int) -> None:
+        assert config_of(model, sampling=Sampling(max_output_tokens=asked)) == {"maxOutputTokens": sent}
+
+    @pytest.mark.parametrize(
         ("setting", "sampling", "ignored"),
         [
             ("penalties", Sampling(presence_penalty=1.0), ["presence_penalty"]),
