@@ -4,7 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from agproxy.protocols.openai_responses_items import seal, seal_summary
+from agproxy.protocols.openai_responses_items import seal_summary
+from agproxy.protocols.seals import seal
 from tests.chat_bodies import JSON, PDF, PNG, paths
 from tests.chat_bodies import WORDS as CHAT_WORDS
 

@@ -4,9 +4,6 @@ Wire: ``ResponseInputItemParam`` of the ``openai`` package, and what its clients
 messages as Chat Completions has them, hosted calls of other services in a history.
 """
 
-import base64
-import binascii
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -33,9 +30,8 @@ from agproxy.protocols.openai_messages import (
     decode_metadata,
     decode_parts,
 )
+from agproxy.protocols.seals import seal_object, unseal, unseal_object
 
-# Our own encrypted_content; anybody else's means nothing to Gemini.
-_TAG = "agproxy1."
 _HARMLESS = frozenset({"type", "id", "status", "phase"})
 # What is read of an item; hosted calls are read whole.
 _OUTPUT = _HARMLESS | {"call_id", "output", "name", "namespace"}
@@ -61,34 +57,9 @@ _UNSERVED = frozenset(
 NameOf = Callable[[str, str | None], str]
 
 
-def seal(metadata: dict[str, Metadata]) -> str:
-    """``encrypted_content`` that carries thought signatures to the client and back.
-
-    :param metadata: ``provider_metadata`` by the id of its call.
-    """
-    return _TAG + base64.b64encode(encode_json(metadata)).decode()
-
-
-def unseal(content: object) -> dict[str, Metadata]:
-    """What ``seal`` put in; nothing of another's content."""
-    found = {name: decode_metadata({"extra_content": value}) for name, value in (_unsealed(content) or {}).items()}
-    return {name: metadata for name, metadata in found.items() if metadata}
-
-
 def seal_summary(text: str) -> str:
     """``encrypted_content`` of a compaction item: the summary that stands for a conversation."""
-    return _TAG + base64.b64encode(encode_json({"summary": text})).decode()
-
-
-def _unsealed(content: object) -> Body | None:
-    """What is sealed; None where it is another's, or was cut."""
-    if not isinstance(content, str) or not content.startswith(_TAG):
-        return None
-    try:
-        sealed = json.loads(base64.b64decode(content[len(_TAG) :], validate=True))
-    except (ValueError, binascii.Error, RecursionError):
-        return None
-    return sealed if isinstance(sealed, dict) else None
+    return seal_object({"summary": text})
 
 
 def listed_tools(items: Iterable[tuple[str, Any]]) -> list[tuple[str, list[object]]]:
@@ -192,7 +163,7 @@ class _Reader:
     def _reasoning(self, item: Body) -> list[Message]:
         sealed = item.get("encrypted_content")
         self._signatures.update(unseal(sealed))
-        if sealed and _unsealed(sealed) is None:
+        if sealed and unseal_object(sealed) is None:
             self._ignored.append("input[].encrypted_content")
         pieces = [part for name in ("summary", "content") if isinstance(item.get(name), list) for part in item[name]]
         texts = [part["text"] for part in pieces if isinstance(part, dict) and isinstance(part.get("text"), str)]
@@ -200,7 +171,7 @@ class _Reader:
         return [Message("assistant", (ReasoningPart(text),))] if text else []
 
     def _compaction(self, item: Body) -> list[Message]:
-        summary = (_unsealed(item.get("encrypted_content")) or {}).get("summary")
+        summary = (unseal_object(item.get("encrypted_content")) or {}).get("summary")
         if not isinstance(summary, str) or not summary:
             self._ignored.append("input[].compaction")
             return []

@@ -25,8 +25,8 @@ from agproxy.chat import (
 )
 from agproxy.protocols.fields import Body
 from agproxy.protocols.openai_chat import encode_token, freeform_input
-from agproxy.protocols.openai_responses_items import seal
 from agproxy.protocols.openai_responses_request import Echo
+from agproxy.protocols.seals import seal
 
 
 class Output:

@@ -23,7 +23,7 @@ from agproxy.chat import (
 )
 from agproxy.fold import fold
 from agproxy.protocols import openai_responses
-from agproxy.protocols.openai_responses_items import seal, unseal
+from agproxy.protocols.seals import seal, unseal
 from tests.protocols.answers import CALL, SIGNED, USAGE
 from tests.protocols.response_answers import LOOK, META, SEALING, Json, alike, asking, of_a_namespace, reply
 

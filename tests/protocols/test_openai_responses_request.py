@@ -16,8 +16,8 @@ from agproxy.chat import (
 )
 from agproxy.errors import BadRequest, NotStored
 from agproxy.protocols.openai_responses import decode_request, input_items
-from agproxy.protocols.openai_responses_items import seal
 from agproxy.protocols.openai_responses_request import Echo
+from agproxy.protocols.seals import seal
 from tests.chat_bodies import Json
 from tests.protocols.response_answers import asking, begun
 

@@ -7,7 +7,8 @@ import pytest
 from agproxy.chat import Message, ReasoningPart, TextPart, ToolCallPart
 from agproxy.errors import NotStored
 from agproxy.jsonwire import encode_json
-from agproxy.protocols.openai_responses_items import decode_items, seal, seal_summary, unseal
+from agproxy.protocols.openai_responses_items import decode_items, seal_summary
+from agproxy.protocols.seals import seal, unseal
 from tests.chat_bodies import Json
 
 SIGNED = {"google": {"thought_signature": "QUJD"}}
