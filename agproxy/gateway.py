@@ -9,8 +9,9 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from agproxy import conversations, retry, routing, signatures, sse
+from agproxy import conversations, retry, routing, signatures
 from agproxy.accounts import Pool, Rest
+from agproxy.asks import ANSWER, Ask, Learned, Reading
 from agproxy.catalog import Catalog
 from agproxy.chat import (
     ChatRequest,
@@ -23,7 +24,6 @@ from agproxy.chat import (
     TextDelta,
     Thinking,
     ToolCallStart,
-    Usage,
 )
 from agproxy.choices import OtherChoices, Shared, alone
 from agproxy.config import Account, Config
@@ -39,7 +39,6 @@ from agproxy.fold import first_calls
 from agproxy.repairs import Repairs
 from agproxy.store import Store
 from agproxy.transport import Answer, Cancel, Playback, Transport
-from agproxy.unfence import unfenced
 from agproxy.upstreams import UPSTREAMS
 
 log = logging.getLogger(__name__)
@@ -85,14 +84,14 @@ class Call:
     """One request on its way through the pool.
 
     :param session: the conversation's key; None = the one that ``conversations`` finds.
-    :param counts: ask only how many tokens the request has; the answer is a ``Finish`` with these.
+    :param ask: what is asked.
     :ivar account: the one that was tried last, and so the one that answered.
     :ivar session: the conversation's key.
     :ivar attempts: how many requests went upstream, not counting those with a mended body.
     """
 
     def __init__(
-        self, gateway: Gateway, chat: ChatRequest, *, model: str, session: str | None = None, counts: bool = False
+        self, gateway: Gateway, chat: ChatRequest, *, model: str, session: str | None = None, ask: Ask = ANSWER
     ) -> None:
         self.account: Account | None = None
         self.attempts = 0
@@ -101,7 +100,8 @@ class Call:
         self._chat = self._asked = signatures.restored(chat, gateway.store)
         self._model = model
         self.session = conversations.key(chat) if session is None else session
-        self._counts = counts
+        self._ask = ask
+        self._quota = ask.quota(model)
         self._tried: set[str] = set()
         self._history = retry.History()
         self._patience_s = gateway.config.scheduling.max_wait_s
@@ -211,7 +211,7 @@ class Call:
             chunks = answer.chunks(before_read)
             held: list[Event] = []
             heard = False
-            for event in self._decoded(upstream, encoded, chunks, answer):
+            for event in self._ask.events(upstream, chunks, self._chat, self._reading(encoded, answer)):
                 inner = event.event if isinstance(event, OtherChoice) else event
                 if isinstance(inner, Finish) and inner.note:
                     words = _one_line(inner.note, account)
@@ -228,36 +228,27 @@ class Call:
                     if self._first is not None and not isinstance(event, Finish):
                         continue
                     self._started = True
-                    self._gateway.pool.succeeded(account, model=self._model, session=self.session)
+                    self._gateway.pool.succeeded(account, model=self._quota, session=self.session)
                     self._repairs.proved()
                     yield from held
         finally:
             answer.close()
 
-    def _decoded(
-        self, upstream: ModuleType, encoded: Any, chunks: Iterator[bytes], answer: "Answer | Playback"
-    ) -> Iterator[Event]:
-        if self._counts:
-            return iter([Finish("stop", Usage(input_tokens=upstream.decode_count(b"".join(chunks))))])
-        events: Iterator[Event] = upstream.decode_stream(
-            sse.decode(chunks) if self._chat.stream else _whole(chunks),
-            original_names=encoded.original_names,
+    def _reading(self, encoded: Any, answer: "Answer | Playback") -> Reading:
+        return Reading(
+            encoded,
             new_id=lambda: f"call_{self._gateway.new_id()}",
-            choices=self._chat.sampling.choices,
+            is_last=self._history.unusable > 0,
             on_finished=lambda: answer.set_timeout(_AFTER_FINISH_S),
         )
-        return unfenced(events) if encoded.json_in_words else events
 
     def _send(self, upstream: ModuleType, account: Account, body: bytes) -> "Answer | Playback":
         stream, model = self._chat.stream, self._model
-        if self._counts:
-            body = upstream.encode_count(body, model)
+        body = self._ask.body(upstream, body, model)
         if hasattr(upstream, "play"):
-            play = upstream.play_count(body) if self._counts else upstream.play(body, model, stream=stream)
-            return Playback(play, self.cancel)
-        at = account.base_url
+            return Playback(self._ask.play(upstream, body, model, stream=stream), self.cancel)
         return self._gateway.transport.post(
-            upstream.count_endpoint(at, model) if self._counts else upstream.endpoint(at, model, stream=stream),
+            self._ask.url(upstream, account.base_url, model, stream=stream),
             upstream.headers(account.api_key),
             body,
             timeout_s=self._gateway.config.upstream.first_event_timeout_s,
@@ -265,16 +256,16 @@ class Call:
         )
 
     def _encode(self, upstream: ModuleType) -> Any:
-        learned = self._repairs
+        repairs = self._repairs
+        learned = Learned(repairs.keep_signatures, repairs.dropped, repairs.without)
         state = (learned.keep_signatures, frozenset(learned.dropped.items()), learned.without)
         self._encoded = self._requests.get(
-            (upstream.encode_request, id(self._chat.messages), self._chat.sampling, state),
-            lambda: upstream.encode_request(
+            (upstream, id(self._chat.messages), self._chat.sampling, state),
+            lambda: self._ask.encode(
+                upstream,
                 self._chat,
                 model=self._gateway.families.get(self._model, self._model),
-                keep_signatures=learned.keep_signatures,
-                dropped=learned.dropped,
-                without=learned.without,
+                learned=learned,
                 safety=self._gateway.config.safety.settings,
             ),
         )
@@ -299,7 +290,7 @@ class Call:
         )
         # Others will read it too, and what a message quotes may be this client's.
         reason = retry.unquoted(words)
-        self._gateway.pool.rest(account, verdict, model=self._model, reason=reason, now=self._gateway.clock())
+        self._gateway.pool.rest(account, verdict, model=self._quota, reason=reason, now=self._gateway.clock())
         if verdict.action == "mend" and isinstance(error, UpstreamRefusal):
             self._mend(error, account)
             self.attempts -= 1  # a repair is not an attempt
@@ -336,10 +327,10 @@ class Call:
 
     def _choose(self, now: float) -> Account | Rest:
         take = self._gateway.pool.take
-        choice = take(model=self._model, session=self.session, tried=self._tried, now=now, patience_s=self._patience_s)
+        choice = take(model=self._quota, session=self.session, tried=self._tried, now=now, patience_s=self._patience_s)
         if isinstance(choice, Rest) and self._tried:  # everyone has had a try: those who do not rest, once more
             self._tried.clear()
-            choice = take(model=self._model, session=self.session, tried=(), now=now, patience_s=self._patience_s)
+            choice = take(model=self._quota, session=self.session, tried=(), now=now, patience_s=self._patience_s)
         return choice
 
     def _wait(self, seconds: float) -> None:
@@ -352,7 +343,7 @@ class Call:
         final.message = redact(final.message, self._secrets())
         if final.status == 429:
             now = self._gateway.clock()
-            rest = self._gateway.pool.rests(model=self._model, now=now)
+            rest = self._gateway.pool.rests(model=self._quota, now=now)
             if rest is not None and math.isfinite(rest.until):
                 final.retry_after_s, final.retry_at = rest.until - now, rest.until
                 final.message += f" (agproxy: the first account is free again in {_duration(final.retry_after_s)})"
@@ -403,10 +394,6 @@ def _is_seen(event: Event) -> bool:
     if isinstance(event, TextDelta | ReasoningDelta):
         return bool(event.text)
     return isinstance(event, ToolCallStart | ImageDelta)
-
-
-def _whole(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    yield b"".join(chunks)
 
 
 def _unavailable(rest: Rest, model: str, wait_s: float) -> PoolUnavailable:

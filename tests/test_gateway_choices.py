@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agproxy import conversations
+from agproxy.asks import COUNT
 from agproxy.chat import (
     Failed,
     Finish,
@@ -385,7 +386,7 @@ class TestSeveralConversations:
 class TestCount:
     def test_tokens_of_the_whole_request_are_counted(self) -> None:
         world = World(FakeAnswer({"totalTokens": 31}))
-        call = Call(world.gateway, replace(HELLO, tools=(LOOK,)), model="gemini-flash-latest", counts=True)
+        call = Call(world.gateway, replace(HELLO, tools=(LOOK,)), model="gemini-flash-latest", ask=COUNT)
         assert list(call.events()) == [Finish("stop", Usage(input_tokens=31))]
         (body,) = world.bodies()
         inner = body["generateContentRequest"]
@@ -396,14 +397,14 @@ class TestCount:
 
     def test_it_rotates_as_all_calls_do(self) -> None:
         world = World(per_minute(), FakeAnswer({"totalTokens": 31}))
-        assert Call(world.gateway, HELLO, model="m", counts=True).attempts == 0
-        call = Call(world.gateway, HELLO, model="m", counts=True)
+        assert Call(world.gateway, HELLO, model="m", ask=COUNT).attempts == 0
+        call = Call(world.gateway, HELLO, model="m", ask=COUNT)
         assert list(call.events()) == [Finish("stop", Usage(input_tokens=31))]
         assert world.tried == "ab"
 
     def test_demo_counts_too(self) -> None:
         world = World(accounts=(Account("demo", type="demo"),))
-        (finish,) = Call(world.gateway, HELLO, model="gemini-flash-latest", counts=True).events()
+        (finish,) = Call(world.gateway, HELLO, model="gemini-flash-latest", ask=COUNT).events()
         assert isinstance(finish, Finish)
         assert finish.usage.input_tokens > 0
 

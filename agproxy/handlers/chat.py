@@ -8,6 +8,7 @@ from typing import Any
 
 from werkzeug import Response
 
+from agproxy.asks import ANSWER, Ask
 from agproxy.chat import ChatRequest, Event, Ping, ReplyMeta
 from agproxy.errors import BadRequest
 from agproxy.fold import fold
@@ -46,13 +47,13 @@ def nesting() -> Iterator[None]:
 
 
 def call_for(
-    gateway: Gateway, request: Request, chat: ChatRequest, *, session: str | None = None, counts: bool = False
+    gateway: Gateway, request: Request, chat: ChatRequest, *, session: str | None = None, ask: Ask = ANSWER
 ) -> Call:
     """The call that a request makes; see :class:`~agproxy.gateway.Call`."""
     request.ignored = chat.ignored
     with nesting():
         chat = _with_session(chat, request)
-        request.call = call = Call(gateway, chat, model=request.mapped_model, session=session, counts=counts)
+        request.call = call = Call(gateway, chat, model=request.mapped_model, session=session, ask=ask)
         call.check()
     request.ignored = call.ignored
     return call

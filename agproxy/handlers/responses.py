@@ -9,6 +9,7 @@ from typing import Any
 from werkzeug import Response
 
 from agproxy import stored
+from agproxy.asks import COUNT
 from agproxy.chat import ChatRequest, Finish
 from agproxy.errors import BadRequest, UnusableAnswer
 from agproxy.fold import fold
@@ -71,7 +72,7 @@ def input_tokens(gateway: Gateway, request: Request) -> Response:
     body = chat.read(gateway, request)
     decoded, session = _decoded(gateway, request, body)
     decoded = replace(decoded, stream=False, sampling=replace(decoded.sampling, choices=1))
-    call = chat.call_for(gateway, request, decoded, session=session, counts=True)
+    call = chat.call_for(gateway, request, decoded, session=session, ask=COUNT)
     tokens = next(event.usage.input_tokens for event in call.events() if isinstance(event, Finish))
     chat.answered(request)
     return _json({"object": "response.input_tokens", "input_tokens": tokens})

@@ -1,0 +1,158 @@
+"""What a call asks of a model service: an answer, or how many tokens a request has.
+
+The attempt loop is the same for both; they differ in what is sent, where, and how what comes back is read.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol
+
+from agproxy import sse
+from agproxy.chat import ChatRequest, Event, Finish, Usage
+from agproxy.unfence import unfenced
+
+# One that answers by itself gives pairs of a delay in seconds and bytes.
+Play = Iterator[tuple[float, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a request does without, because the service has refused it; see ``repairs``."""
+
+    keep_signatures: bool
+    dropped: dict[str, frozenset[str]]
+    without: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is needed to read an answer.
+
+    :param encoded: the request that was sent.
+    :param new_id: makes an id for a call that came without one.
+    :param is_last: no other answer will be asked for, so that this one counts whatever it is.
+    :param on_finished: called once the answer is whole, after which only a last count of tokens may follow.
+    """
+
+    encoded: Any
+    new_id: Callable[[], str]
+    is_last: bool
+    on_finished: Callable[[], None]
+
+
+class Ask(Protocol):
+    """One thing that can be asked; ``chat`` is the request as far as the gateway has to know it."""
+
+    def encode(
+        self,
+        upstream: ModuleType,
+        chat: ChatRequest,
+        *,
+        model: str,
+        learned: Learned,
+        safety: tuple[tuple[str, str], ...],
+    ) -> Any:
+        """The request, an object with ``body``, ``used`` and ``ignored``; see ``upstreams.gemini.EncodedRequest``."""
+
+    def quota(self, model: str) -> str:
+        """What the quota that it uses is counted by."""
+
+    def url(self, upstream: ModuleType, base_url: str, model: str, *, stream: bool) -> str:
+        """Where it is sent."""
+
+    def body(self, upstream: ModuleType, body: bytes, model: str) -> bytes:
+        """What is sent there, of an encoded request."""
+
+    def play(self, upstream: ModuleType, body: bytes, model: str, *, stream: bool) -> Play:
+        """The answer of an upstream that answers by itself."""
+
+    def events(
+        self, upstream: ModuleType, chunks: Iterator[bytes], chat: ChatRequest, reading: Reading
+    ) -> Iterator[Event]:
+        """The events that come of the answer's bytes, the last of them ``Finish``."""
+
+
+class Answering:
+    """Asks for an answer."""
+
+    def encode(
+        self,
+        upstream: ModuleType,
+        chat: ChatRequest,
+        *,
+        model: str,
+        learned: Learned,
+        safety: tuple[tuple[str, str], ...],
+    ) -> Any:
+        return upstream.encode_request(
+            chat,
+            model=model,
+            keep_signatures=learned.keep_signatures,
+            dropped=learned.dropped,
+            without=learned.without,
+            safety=safety,
+        )
+
+    def quota(self, model: str) -> str:
+        return model
+
+    def url(self, upstream: ModuleType, base_url: str, model: str, *, stream: bool) -> str:
+        return str(upstream.endpoint(base_url, model, stream=stream))
+
+    def body(self, upstream: ModuleType, body: bytes, model: str) -> bytes:
+        return body
+
+    def play(self, upstream: ModuleType, body: bytes, model: str, *, stream: bool) -> Play:
+        played: Play = upstream.play(body, model, stream=stream)
+        return played
+
+    def events(
+        self, upstream: ModuleType, chunks: Iterator[bytes], chat: ChatRequest, reading: Reading
+    ) -> Iterator[Event]:
+        events: Iterator[Event] = upstream.decode_stream(
+            payloads(chunks, stream=chat.stream),
+            original_names=reading.encoded.original_names,
+            new_id=reading.new_id,
+            choices=chat.sampling.choices,
+            may_be_cut_empty=chat.may_be_cut_empty,
+            count_first=chat.count_first,
+            on_finished=reading.on_finished,
+        )
+        return unfenced(events) if reading.encoded.json_in_words else events
+
+
+class Counting(Answering):
+    """Asks how many tokens a request has; the answer is a ``Finish`` with these."""
+
+    def quota(self, model: str) -> str:
+        return f"{model}:countTokens"  # Google counts these requests by themselves
+
+    def url(self, upstream: ModuleType, base_url: str, model: str, *, stream: bool) -> str:
+        return str(upstream.count_endpoint(base_url, model))
+
+    def body(self, upstream: ModuleType, body: bytes, model: str) -> bytes:
+        counted: bytes = upstream.encode_count(body, model)
+        return counted
+
+    def play(self, upstream: ModuleType, body: bytes, model: str, *, stream: bool) -> Play:
+        played: Play = upstream.play_count(body)
+        return played
+
+    def events(
+        self, upstream: ModuleType, chunks: Iterator[bytes], chat: ChatRequest, reading: Reading
+    ) -> Iterator[Event]:
+        return iter([Finish("stop", Usage(input_tokens=upstream.decode_count(b"".join(chunks))))])
+
+
+ANSWER = Answering()
+COUNT = Counting()
+
+
+def payloads(chunks: Iterator[bytes], *, stream: bool) -> Iterator[bytes]:
+    """The JSON texts that an answer's bytes hold: of its events, or the whole body."""
+    return sse.decode(chunks) if stream else _whole(chunks)
+
+
+def _whole(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield b"".join(chunks)
