@@ -1,0 +1,49 @@
+"""What Claude Code asks that is no part of a conversation; recognised by its words, for nothing else tells it."""
+
+import re
+from collections.abc import Sequence
+
+from agproxy.chat import ChatRequest, Message, TextPart
+
+# Titles and short summaries (2.0 and 2.1).
+_BACKGROUND = re.compile(
+    r"You are naming a coding session|[Ss]ummarize this coding conversation in under \d+ characters"
+    r"|[Aa]nalyze if this message indicates a new conversation topic|generate a concise,? [\w, -]{0,40}title"
+    r"|Write a \d+-\d+ word title|helpful AI assistant tasked with summarizing conversations"
+)
+# The conversation in short, to go on with: /compact.
+_SUMMING_UP = re.compile(
+    r"CRITICAL: Respond with TEXT ONLY\. Do NOT call any tools\."
+    r"|Your task is to create a detailed summary of (?:the|this) conversation"
+)
+# Of versions before 2.1, and of those that are logged in at Anthropic.
+_PINGS = ("warmup", "quota")
+
+
+def is_background(chat: ChatRequest) -> bool:
+    """Whether this is one of Claude Code's calls for a title or a summary, and no part of the conversation."""
+    if any(_BACKGROUND.search(text) for text in _texts(chat.messages, "system")):
+        return True
+    said = _texts(chat.messages[-1:], "user")
+    return bool(said) and (
+        _SUMMING_UP.match(said[-1]) is not None or (not chat.tools and _BACKGROUND.search(said[-1]) is not None)
+    )
+
+
+def is_ping(chat: ChatRequest) -> bool:
+    """Whether this is one of Claude Code's calls that only warm a connection up, or look whether there is quota."""
+    spoken = [message for message in chat.messages if message.role != "system"]
+    said = _texts(spoken, "user")
+    if len(spoken) != 1 or len(said) != 1 or said[0].strip().lower() not in _PINGS:
+        return False
+    return said[0].strip().lower() == "warmup" or chat.sampling.max_output_tokens == 1
+
+
+def _texts(messages: Sequence[Message], role: str) -> list[str]:
+    return [
+        part.text
+        for message in messages
+        if message.role == role
+        for part in message.parts
+        if isinstance(part, TextPart)
+    ]
