@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from agproxy import sse
 from agproxy.chat import ChatRequest, Event, Finish, Usage
 from agproxy.unfence import unfenced
+from agproxy.upstreams.gemini_native import Native, choices
 
 # One that answers by itself gives pairs of a delay in seconds and bytes.
 Play = Iterator[tuple[float, bytes]]
@@ -143,6 +144,64 @@ class Counting(Answering):
         self, upstream: ModuleType, chunks: Iterator[bytes], chat: ChatRequest, reading: Reading
     ) -> Iterator[Event]:
         return iter([Finish("stop", Usage(input_tokens=upstream.decode_count(b"".join(chunks))))])
+
+
+class Relaying:
+    """Asks what a client has written in the language of the model service, and passes the answer on as it comes.
+
+    An upstream that speaks another language has no ``encode_native``; for it the body would have to become messages.
+    """
+
+    def __init__(self, native: Native) -> None:
+        self._native = native
+        self._choices = choices(native.body)
+        self._is_answer = native.method in ("generateContent", "streamGenerateContent")
+
+    def encode(
+        self,
+        upstream: ModuleType,
+        chat: ChatRequest,
+        *,
+        model: str,
+        learned: Learned,
+        safety: tuple[tuple[str, str], ...],
+    ) -> Any:
+        return upstream.encode_native(
+            self._native,
+            model=model,
+            keep_signatures=learned.keep_signatures,
+            dropped=learned.dropped,
+            without=learned.without,
+        )
+
+    def quota(self, model: str) -> str:
+        return COUNT.quota(model) if self._native.method == "countTokens" else model
+
+    def url(self, upstream: ModuleType, base_url: str, model: str, *, stream: bool) -> str:
+        return str(upstream.native_endpoint(base_url, model, self._native.method))
+
+    def body(self, upstream: ModuleType, body: bytes, model: str) -> bytes:
+        return body
+
+    def play(self, upstream: ModuleType, body: bytes, model: str, *, stream: bool) -> Play:
+        played: Play = upstream.play_native(body, model, self._native.method)
+        return played
+
+    def events(
+        self, upstream: ModuleType, chunks: Iterator[bytes], chat: ChatRequest, reading: Reading
+    ) -> Iterator[Event]:
+        events: Iterator[Event]
+        if self._is_answer:
+            events = upstream.relay_stream(
+                payloads(chunks, stream=chat.stream),
+                stream=chat.stream,
+                choices=self._choices,
+                is_last=reading.is_last,
+                on_finished=reading.on_finished,
+            )
+        else:
+            events = upstream.relay_whole(b"".join(chunks))
+        return events
 
 
 ANSWER = Answering()

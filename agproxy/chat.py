@@ -273,7 +273,7 @@ class ImageDelta:
 
 @dataclass(slots=True)
 class Citation:
-    """A web page that bears out characters ``start`` to ``end`` of the answer's text."""
+    """A web page that bears out characters ``start`` to ``end`` of the answer's text; known at its end only."""
 
     url: str
     title: str
@@ -300,6 +300,18 @@ class Counted:
     """The request's tokens, as soon as they are known; the ``Finish`` tells them again."""
 
     usage: Usage
+
+
+@dataclass(slots=True)
+class Relayed:
+    """A piece of an answer that is passed on as it came, to a client that speaks the language of the model service.
+
+    :param payload: JSON text.
+    :param is_seen: whether a client sees something of it, or of what came before.
+    """
+
+    payload: bytes
+    is_seen: bool
 
 
 @dataclass(slots=True)
@@ -351,6 +363,7 @@ Event = (
     | Citation
     | Searched
     | Counted
+    | Relayed
     | Ping
     | OtherChoice
     | Finish

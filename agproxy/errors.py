@@ -29,6 +29,7 @@ of ``protocols/*.encode_error``.
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 # Google API keys: "AIza" and 35 more, or the newer "AQ." form. Google itself echoes keys in some messages
 # ("Consumer 'api_key:AIza...' has been suspended").
@@ -212,6 +213,7 @@ class UpstreamRefusal(UpstreamError):
     :param reason: google.rpc status word (``RESOURCE_EXHAUSTED``), or None.
     :param error_reasons: ``reason`` of each google.rpc.ErrorInfo in the details (``API_KEY_INVALID``).
     :param quota_ids: ``quotaId`` of each violation in google.rpc.QuotaFailure.
+    :param details: all of the details, for clients that speak the service's language.
 
     Wire: https://cloud.google.com/apis/design/errors, google/rpc/error_details.proto.
     """
@@ -224,6 +226,7 @@ class UpstreamRefusal(UpstreamError):
         reason: str | None = None,
         error_reasons: tuple[str, ...] = (),
         quota_ids: tuple[str, ...] = (),
+        details: tuple[dict[str, Any], ...] = (),
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
@@ -231,3 +234,4 @@ class UpstreamRefusal(UpstreamError):
         self.reason = reason
         self.error_reasons = error_reasons
         self.quota_ids = quota_ids
+        self.details = details

@@ -14,6 +14,7 @@ from agproxy.chat import (
     OtherChoice,
     Ping,
     ReasoningDelta,
+    Relayed,
     Searched,
     TextDelta,
     TokenLogprob,
@@ -110,7 +111,7 @@ def fold(events: Iterable[Event]) -> Reply:
                     others=tuple(fold(others[number]) for number in sorted(others)),
                     parts=tuple(_joined(parts, calls)),
                 )
-            case Searched() | Counted() | Ping():
+            case Searched() | Counted() | Relayed() | Ping():
                 pass
     raise ValueError("events ended without Finish or Failed")
 

@@ -21,6 +21,7 @@ from agproxy.chat import (
     ImageDelta,
     OtherChoice,
     ReasoningDelta,
+    Relayed,
     TextDelta,
     Thinking,
     ToolCallStart,
@@ -36,6 +37,7 @@ from agproxy.errors import (
     redact,
 )
 from agproxy.fold import first_calls
+from agproxy.jsonwire import decode_json, encode_json
 from agproxy.repairs import Repairs
 from agproxy.store import Store
 from agproxy.transport import Answer, Cancel, Playback, Transport
@@ -78,6 +80,10 @@ class Gateway:
     def resolve(self, model: str) -> routing.Resolution:
         """The physical model for the name that a client sent; see :func:`agproxy.routing.resolve`."""
         return routing.resolve(model, rules=self.config.models, listed=self.catalog.listed)
+
+    def resolve_any(self, model: str) -> routing.Resolution:
+        """The same among all models that are listed, also those that do not chat."""
+        return routing.resolve(model, rules=self.config.models, listed=self.catalog.models)
 
 
 class Call:
@@ -135,6 +141,12 @@ class Call:
         """
         for account in self._gateway.pool.accounts[:1]:
             self._encode(UPSTREAMS[account.type])
+
+    def estimate(self) -> int:
+        """About how many tokens the request has, where nobody can be asked."""
+        upstream = next((UPSTREAMS[account.type] for account in self._gateway.pool.accounts), UPSTREAMS["gemini"])
+        tokens: int = upstream.estimate(self._encode(upstream).body)
+        return tokens
 
     def events(self, before_read: Callable[[], None] = lambda: None) -> Iterator[Event]:
         """The events of the answer. Until the first that a client could see, a failure leads to another attempt.
@@ -238,7 +250,7 @@ class Call:
         return Reading(
             encoded,
             new_id=lambda: f"call_{self._gateway.new_id()}",
-            is_last=self._history.unusable > 0,
+            is_last=self._history.unusable > 0 or self.attempts >= self._gateway.config.upstream.max_attempts,
             on_finished=lambda: answer.set_timeout(_AFTER_FINISH_S),
         )
 
@@ -341,6 +353,8 @@ class Call:
         """The last real cause as the client should see it, with the time after which a retry may work."""
         final = retry.client_error(error)
         final.message = redact(final.message, self._secrets())
+        if isinstance(final, UpstreamRefusal) and final.details:
+            final.details = tuple(decode_json(redact(encode_json(final.details).decode(), self._secrets()).encode()))
         if final.status == 429:
             now = self._gateway.clock()
             rest = self._gateway.pool.rests(model=self._quota, now=now)
@@ -393,6 +407,8 @@ def _is_seen(event: Event) -> bool:
         event = event.event
     if isinstance(event, TextDelta | ReasoningDelta):
         return bool(event.text)
+    if isinstance(event, Relayed):
+        return event.is_seen
     return isinstance(event, ToolCallStart | ImageDelta)
 
 

@@ -4,7 +4,10 @@ What it says is made up, and says so. ``demo:slow``, ``demo:think`` and ``demo:t
 stream slowly, think, or call the first tool.
 """
 
+import hashlib
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,10 +17,14 @@ from agproxy.upstreams.gemini import (
     decode_error,
     decode_stream,
     encode_count,
+    encode_native,
     encode_request,
+    estimate,
     is_about_signature,
     is_of_the_model,
     refused_setting,
+    relay_stream,
+    relay_whole,
     schema_fault,
 )
 
@@ -25,21 +32,49 @@ __all__ = [
     "MODELS",
     "play",
     "play_count",
+    "play_native",
     "encode_request",
     "encode_count",
     "decode_stream",
     "decode_count",
+    "estimate",
     "decode_error",
     "is_about_signature",
     "is_of_the_model",
     "refused_setting",
     "schema_fault",
+    "encode_native",
+    "relay_stream",
+    "relay_whole",
 ]
 
-MODELS = (FLASH, LITE, PRO)
+MODELS = (
+    *(
+        {
+            "name": f"models/{name}",
+            "version": "demo",
+            "displayName": f"{name} (agproxy demo)",
+            "inputTokenLimit": 1048576,
+            "outputTokenLimit": 65536,
+            "supportedGenerationMethods": ["generateContent", "countTokens"],
+            "thinking": True,
+        }
+        for name in (FLASH, LITE, PRO)
+    ),
+    {
+        "name": "models/gemini-embedding-001",
+        "version": "demo",
+        "displayName": "gemini-embedding-001 (agproxy demo)",
+        "inputTokenLimit": 2048,
+        "outputTokenLimit": 1,
+        "supportedGenerationMethods": ["embedContent", "countTokens"],
+    },
+)
 MARK = "[agproxy demo]"
 
 _SLOW_S = 0.4
+_DIMENSIONS = 768
+_SNAKE = re.compile(r"_([a-z])")
 _SIGNATURE = "YWdwcm94eSBkZW1v"  # base64, as Gemini's are
 _HELP = (
     "This answer is made up by agproxy itself: no Gemini account is set up yet. Set GEMINI_API_KEY, or add an account"
@@ -68,12 +103,67 @@ def play(body: bytes, model: str, *, stream: bool) -> Iterator[tuple[float, byte
         yield delay_s, b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n"
 
 
+def play_native(body: bytes, model: str, method: str) -> Iterator[tuple[float, bytes]]:
+    """Yield the answer to a body in Gemini's own words.
+
+    Wire: https://ai.google.dev/api/generate-content, .../api/tokens and .../api/embeddings
+    """
+    request = _camel(json.loads(body))
+    match method:
+        case "countTokens":
+            counted = request.get("generateContentRequest") or request
+            yield from _count(counted)
+        case "embedContent":
+            yield 0.0, json.dumps({"embedding": _embedding(request)}).encode()
+        case "batchEmbedContents":
+            wanted = [_embedding(each) for each in request.get("requests") or ()]
+            yield 0.0, json.dumps({"embeddings": wanted}).encode()
+        case _:
+            plain = json.dumps({**request, "contents": _turns(request.get("contents"))}).encode()
+            yield from play(plain, model, stream=method == "streamGenerateContent")
+
+
+def _camel(value: Any) -> Any:
+    """A request with the names of its fields in camel case; those of arguments and properties may change, too."""
+    if isinstance(value, list):
+        return [_camel(each) for each in value]
+    if isinstance(value, dict):
+        return {_SNAKE.sub(lambda match: match[1].upper(), name): _camel(each) for name, each in value.items()}
+    return value
+
+
+def _turns(contents: Any) -> list[dict[str, Any]]:
+    """Contents with a role and a list of parts each; a single one may be written without the list around it."""
+    listed = contents if isinstance(contents, list) else [contents]
+    turns = [content for content in listed if isinstance(content, dict)]
+    return [{"role": content.get("role") or "user", "parts": _parts(content)} for content in turns]
+
+
+def _parts(content: dict[str, Any]) -> list[dict[str, Any]]:
+    parts = content.get("parts")
+    listed = parts if isinstance(parts, list) else [parts]
+    return [part for part in listed if isinstance(part, dict)]
+
+
+def _embedding(request: dict[str, Any]) -> dict[str, Any]:
+    """Numbers that are the same for the same text, and of length 1 together."""
+    words = json.dumps(request.get("content"), sort_keys=True).encode()
+    size = min(max(int(request.get("outputDimensionality") or _DIMENSIONS), 1), _DIMENSIONS)
+    raw = b"".join(hashlib.sha256(words + bytes([block])).digest() for block in range(size // 32 + 1))[:size]
+    values = [(each - 127.5) / 127.5 for each in raw]
+    length = math.sqrt(sum(value * value for value in values))
+    return {"values": [round(value / length, 8) for value in values]}
+
+
 def play_count(body: bytes) -> Iterator[tuple[float, bytes]]:
     """Yield how many tokens a request has.
 
     Wire: https://ai.google.dev/api/tokens
     """
-    request = json.loads(body)["generateContentRequest"]
+    yield from _count(json.loads(body)["generateContentRequest"])
+
+
+def _count(request: dict[str, Any]) -> Iterator[tuple[float, bytes]]:
     yield 0.0, json.dumps({"totalTokens": _usage(request, ())["promptTokenCount"]}).encode()
 
 
@@ -178,7 +268,7 @@ def _joined(parts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _usage(request: dict[str, Any], parts: Iterable[dict[str, Any]]) -> dict[str, int]:
     """Counts by the rule of thumb of four characters a token."""
-    prompt = len(json.dumps(request["contents"])) // 4 + 1
+    prompt = len(json.dumps(request.get("contents"))) // 4 + 1
     thoughts = sum(len(part["text"]) for part in parts if part.get("thought")) // 4
     answer = sum(len(part.get("text", "")) for part in parts if not part.get("thought")) // 4 + 1
     usage = {"promptTokenCount": prompt, "candidatesTokenCount": answer, "totalTokenCount": prompt + answer + thoughts}

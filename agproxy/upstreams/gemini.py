@@ -3,6 +3,7 @@
 Wire: https://ai.google.dev/api/generate-content and https://ai.google.dev/api/models
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from agproxy.upstreams.gemini_errors import (
     refused_setting,
     schema_fault,
 )
+from agproxy.upstreams.gemini_native import encode_native, native_endpoint, relay_stream, relay_whole
 from agproxy.upstreams.gemini_reply import decode_stream
 from agproxy.upstreams.gemini_request import EncodedRequest, encode_request
 
@@ -32,9 +34,14 @@ __all__ = [
     "count_endpoint",
     "encode_count",
     "decode_count",
+    "estimate",
     "models_endpoint",
     "headers",
     "decode_models",
+    "encode_native",
+    "native_endpoint",
+    "relay_stream",
+    "relay_whole",
 ]
 
 
@@ -68,6 +75,16 @@ def decode_count(payload: bytes) -> int:
     return count
 
 
+_INLINE = re.compile(rb'"data":"[A-Za-z0-9+/=]+"')
+_FILE_TOKENS = 258  # of an image up to 384 pixels wide, or of a page: https://ai.google.dev/gemini-api/docs/tokens
+
+
+def estimate(body: bytes) -> int:
+    """About how many tokens a request has, where nobody can be asked: "a token is equivalent to about 4 characters"."""
+    text, files = _INLINE.subn(b"", body)
+    return max(1, len(text.decode("utf-8", "replace")) // 4 + files * _FILE_TOKENS)
+
+
 def models_endpoint(base_url: str, page_token: str = "") -> str:
     """The URL of one page of the list of models."""
     page = f"&pageToken={quote(page_token, safe='')}" if page_token else ""
@@ -79,23 +96,14 @@ def headers(api_key: str) -> dict[str, str]:
     return {"x-goog-api-key": api_key}
 
 
-def decode_models(page: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-    """The names of the models on one page that can chat, and the token of the next page (empty on the last).
+def decode_models(page: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    """The models on one page, as the service describes them, and the token of the next page (empty on the last).
 
     :raises UpstreamCut: when it is no such page.
     """
     models = page.get("models") or []
     if not isinstance(models, list):
         raise UpstreamCut("Gemini's list of models is no list")
-    names = tuple(
-        str(model["name"]).removeprefix("models/")
-        for model in models
-        if isinstance(model, dict) and model.get("name") and "generateContent" in _methods(model)
-    )
+    found = [model for model in models if isinstance(model, dict) and isinstance(model.get("name"), str)]
     token = page.get("nextPageToken")
-    return names, token if isinstance(token, str) else ""
-
-
-def _methods(model: Mapping[str, Any]) -> list[Any]:
-    methods = model.get("supportedGenerationMethods")
-    return methods if isinstance(methods, list) else []
+    return found, token if isinstance(token, str) else ""

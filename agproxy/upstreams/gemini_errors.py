@@ -4,15 +4,17 @@ Wire: https://google.aip.dev/193 and google/rpc/error_details.proto; quota detai
 (``QuotaFailure.violations[].quotaId``, ``RetryInfo.retryDelay``).
 """
 
+import json
 import re
 from collections.abc import Container, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from agproxy.errors import BadRequest, UpstreamRefusal, redact
-from agproxy.jsonwire import decode_json
+from agproxy.jsonwire import decode_json, encode_json
 
 _MAX_DELAY_S = 48 * 3600.0  # no quota of Google's lasts longer than a day
+_MAX_DETAILS = 16384  # characters
 _MAX_MESSAGE = 2000  # characters; Google quotes what it refuses, however long that is
 
 # protobuf's "34.07s", and Go's "900ms" and "19h34m29.8s", in which the words of daily quotas come.
@@ -66,8 +68,15 @@ def refusal(status: int, value: object) -> UpstreamRefusal:
             for violation in _objects(detail.get("violations"))
             if violation.get("quotaId")
         ),
+        details=_shown(details),
         retry_after_s=_delay(details, message),
     )
+
+
+def _shown(details: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The details as a client may see them: without keys, and none beyond what an error needs."""
+    text = redact(encode_json(details).decode())
+    return tuple(json.loads(text)) if len(text) <= _MAX_DETAILS else ()
 
 
 def _delay(details: list[dict[str, Any]], message: str) -> float | None:

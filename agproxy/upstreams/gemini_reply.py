@@ -28,7 +28,7 @@ from agproxy.jsonwire import decode_json
 from agproxy.upstreams.gemini_errors import refusal
 from agproxy.upstreams.gemini_grounding import citations, searched
 
-_BLOCKED = frozenset(
+BLOCKED = frozenset(
     {
         "SAFETY",
         "RECITATION",
@@ -45,9 +45,9 @@ _BLOCKED = frozenset(
 )
 # CONTINUATION: Gemini 4's word for "there is more than one answer can hold"
 # (https://ai.google.dev/gemini-api/docs/generate-content/long-decode).
-_CUT_SHORT = frozenset({"MAX_TOKENS", "CONTINUATION"})
+CUT_SHORT = frozenset({"MAX_TOKENS", "CONTINUATION"})
 # The model wrote a call that cannot be used; whatever came with it is not an answer.
-_BROKEN = frozenset(
+BROKEN = frozenset(
     {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE"}
 )
 
@@ -77,7 +77,7 @@ def decode_stream(
     answer = _Answer(original_names, new_id, choices, may_be_cut_empty=may_be_cut_empty)
     try:
         for payload in payloads:
-            events = answer.read(_response(payload))
+            events = answer.read(response(payload))
             if count_first and answer.usage.input_tokens:
                 yield Counted(answer.usage)
                 count_first = False
@@ -125,7 +125,7 @@ class _Answer:
 
     def _events(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         if counts := chunk.get("usageMetadata"):
-            self.usage = _usage(counts)
+            self.usage = usage_of(counts)
         self._blocked = _text(chunk.get("promptFeedback") or {}, "blockReason") or self._blocked
         for position, candidate in enumerate(chunk.get("candidates") or ()):
             index = _index(candidate, position)
@@ -211,14 +211,14 @@ class _Candidate:
 
     def fault(self) -> UnusableAnswer | None:
         """Why it is no answer; known once its ``finishReason`` has come."""
-        empty = not self._said and not self._calls and not (self._may_be_cut_empty and self.reason in _CUT_SHORT)
+        empty = not self._said and not self._calls and not (self._may_be_cut_empty and self.reason in CUT_SHORT)
         return _fault(self.reason, self._words, empty=empty)
 
     def finish(self, usage: Usage) -> Iterator[Event]:
         """The citations, the search behind them, and the end; also where it is no answer, beside others that are."""
         fault = self.fault()
         if fault is not None:
-            yield Finish("length" if self.reason in _CUT_SHORT else "stop", usage, note=fault.message)
+            yield Finish("length" if self.reason in CUT_SHORT else "stop", usage, note=fault.message)
             return
         if self._grounding:
             yield from citations(self._grounding, self._texts)
@@ -231,7 +231,7 @@ class _Candidate:
         return f"{self.reason}: {self._message}" if self._message else self.reason
 
 
-def _response(payload: bytes) -> dict[str, Any]:
+def response(payload: bytes) -> dict[str, Any]:
     """One ``GenerateContentResponse``.
 
     :raises UpstreamError: when it is something else, or an error object.
@@ -311,9 +311,9 @@ def _index(candidate: Mapping[str, Any], position: int) -> int:
 
 
 def _fault(reason: str, words: str, *, empty: bool) -> UnusableAnswer | None:
-    if reason in _BROKEN:
+    if reason in BROKEN:
         return UnusableAnswer(f"Gemini's answer holds a call that cannot be used ({words})", finish_reason=reason)
-    if not empty or reason in _BLOCKED:
+    if not empty or reason in BLOCKED:
         return None
     if reason == "MAX_TOKENS":
         return UnusableAnswer(
@@ -325,14 +325,14 @@ def _fault(reason: str, words: str, *, empty: bool) -> UnusableAnswer | None:
 
 
 def _finish(reason: str, words: str, usage: Usage, *, said: bool, calls: int) -> Finish:
-    if reason in _BLOCKED:
+    if reason in BLOCKED:
         refusal = None if said or calls else f"Gemini withheld the answer ({words})."
         return Finish("content_filter", usage, refusal, note=words)
-    finish: FinishReason = "length" if reason in _CUT_SHORT else "tool_calls" if calls else "stop"
+    finish: FinishReason = "length" if reason in CUT_SHORT else "tool_calls" if calls else "stop"
     return Finish(finish, usage, note="" if words in ("STOP", "MAX_TOKENS") else words)
 
 
-def _usage(counts: Mapping[str, Any]) -> Usage:
+def usage_of(counts: Mapping[str, Any]) -> Usage:
     """Gemini counts thoughts beside the answer and tool prompts beside the prompt; cached tokens within the prompt."""
 
     def count(name: str) -> int:
