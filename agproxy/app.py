@@ -1,6 +1,7 @@
 """agproxy as a WSGI application: guard, route, key, handler, and one line in the log for each request."""
 
 import atexit
+import itertools
 import logging
 import math
 import os
@@ -30,7 +31,10 @@ log = logging.getLogger(__name__)
 _MAX_RETRY_S = 60.0  # SDKs do not wait longer than this, so a retry of theirs would come in vain
 _IGNORED_UNSAFE = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 _MAX_IGNORED = 40
-_EXPOSED_HEADERS = "X-Mapped-Model, X-Account-Email, X-Agproxy-Ignored, X-Agproxy-Fixed-Path, X-Request-Id, Retry-After"
+_EXPOSED_HEADERS = (
+    "X-Mapped-Model, X-Account-Email, X-Agproxy-Ignored, X-Agproxy-Fixed-Path, X-Agproxy-Estimated, X-Agproxy-Local,"
+    " X-Request-Id, request-id, Retry-After"
+)
 _MAX_PATH = 200
 _PATH_SAFE = "/:@!$&()*+,;[]"  # all of RFC 3986's "pchar" but "=" and the quote, and the brackets of "[redacted]"
 _CLIENT_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "anthropic-version", "x-goog-api-client")
@@ -121,6 +125,8 @@ def _new_id() -> str:
 def _dispatch(gateway: Gateway, request: Request) -> Response:
     server = gateway.config.server
     guard.check(request.environ, server)
+    if request.path == "/" and _is_browser(request):
+        return _page("agproxy", routes.greeting(request.root_url), 200, request)
     try:
         (handler, protocol, is_health), values = _route(request, fix_paths=server.fix_paths)
     except MethodNotAllowed as error:
@@ -129,11 +135,8 @@ def _dispatch(gateway: Gateway, request: Request) -> Response:
         if request.method != "OPTIONS":
             raise
         return Response(status=204, headers={"Allow": _allow(error)})
-    except NotFound:
-        if request.method in ("GET", "HEAD") and request.path == "/" and _is_browser(request):
-            return _page("agproxy", routes.greeting(request.root_url), 200, request)
-        raise
-    request.protocol = protocol
+    if protocol is not None:
+        request.protocol = protocol
     if request.method == "POST":
         guard.check_content_type(request.environ)
     auth.check(
@@ -184,18 +187,28 @@ def _error_response(error: GatewayError, request: Request) -> Response:
         title = "agproxy does not have this page" if error.status == 404 else "This is not for browsers"
         response = _page(title, error.message, error.status, request)
     else:
-        body = encode_json(request.protocol.encode_error(error))
-        response = Response(body, error.status, mimetype="application/json")
+        body = request.protocol.encode_error(error)
+        if header := getattr(request.protocol, "REQUEST_ID_HEADER", None):
+            body[header.replace("-", "_")] = request.id
+        response = Response(encode_json(body), error.status, mimetype="application/json")
     # Not for keys that were refused: to wait mends nothing, and Codex (0.169) would do so for long, without a word.
     if error.retry_after_s is not None and error.status in (429, 503):
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
-    if error.code == "upstream_credentials" or (error.retry_after_s or 0.0) > _MAX_RETRY_S:
+    # A key that is refused stays so; Claude Code (2.1.330) would ask for minutes, without a word.
+    if error.status == 401 or error.code == "upstream_credentials" or (error.retry_after_s or 0.0) > _MAX_RETRY_S:
         response.headers["X-Should-Retry"] = "false"
+        if _sleeps(request):
+            response.headers.pop("Retry-After", None)
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = _allow(error)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _sleeps(request: Request) -> bool:
+    """Whether the client waits as long as it is told, be it a day: OpenCode (1.18), which says nothing meanwhile."""
+    return "opencode" in request.headers.get("user-agent", "").lower()
 
 
 def _allow(error: MethodNotAllowed) -> str:
@@ -222,13 +235,17 @@ def _page(title: str, message: str, status: int, request: Request) -> Response:
 def _add_headers(response: Response, request: Request, current: Config) -> None:
     headers = response.headers
     headers["X-Request-Id"] = request.id
+    if header := getattr(request.protocol, "REQUEST_ID_HEADER", None):
+        headers[header] = request.id
     headers["X-Content-Type-Options"] = "nosniff"
     if request.fixed_path:
         headers["X-Agproxy-Fixed-Path"] = request.fixed_path
     if request.mapped_model:
         headers["X-Mapped-Model"] = _ascii(request.mapped_model)
     if request.ignored:
-        names = [_IGNORED_UNSAFE.sub("_", name)[:64] for name in request.ignored[:_MAX_IGNORED]]
+        known = getattr(request.protocol, "FIELD_NAMES", {})
+        given = dict.fromkeys(known.get(name, name) for name in request.ignored)
+        names = [_IGNORED_UNSAFE.sub("_", name)[:64] for name in itertools.islice(given, _MAX_IGNORED)]
         headers["X-Agproxy-Ignored"] = ", ".join(names)
     expose = current.server.expose_account
     if request.account and (expose == "on" or (expose == "auto" and request.is_local)):
@@ -256,7 +273,8 @@ def _guarded(chunks: Iterable[bytes], request: Request) -> Iterator[bytes]:
 
 def _log_access(request: Request, response: Response) -> None:
     call = request.call
-    log.info(
+    log.log(
+        logging.DEBUG if request.is_quiet else logging.INFO,
         "id=%s method=%s path=%s client=%s protocol=%s model=%s account=%s status=%d attempts=%d first_event_ms=%s"
         " total_ms=%.0f%s",
         request.id,

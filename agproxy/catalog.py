@@ -3,11 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from agproxy.accounts import Pool
 from agproxy.config import Account
 from agproxy.errors import GatewayError, redact
 from agproxy.jsonwire import decode_object
+from agproxy.models import Listed
 from agproxy.store import Store
 from agproxy.transport import Transport
 from agproxy.upstreams import UPSTREAMS
@@ -18,6 +20,7 @@ _TTL_S = 3600.0
 _RETRY_S = 60.0  # how long an account that cannot be asked is left alone
 _TIMEOUT_S = 10.0
 _MAX_PAGES = 10
+Model = dict[str, Any]  # https://ai.google.dev/api/models
 
 
 class Catalog:
@@ -34,7 +37,11 @@ class Catalog:
         self._lock = threading.Lock()
 
     def listed(self) -> tuple[str, ...]:
-        """The names that any account lists; those of an account that cannot be asked are left out."""
+        """The names of models that chat, of any account; those of an account that cannot be asked are left out."""
+        return tuple(name for name, model in self.models().items() if Listed(name, "", name, model).chats)
+
+    def models(self) -> dict[str, Model]:
+        """The models that any account lists, by name, as Gemini describes them."""
         with self._lock:  # whoever comes meanwhile waits for the same lists
             unknown = {
                 self._pool.fingerprint(account): account
@@ -46,30 +53,34 @@ class Catalog:
                 thread.start()
             for thread in threads:
                 thread.join()
-        return tuple(dict.fromkeys(name for account in self._pool.accounts for name in self._kept(account) or ()))
+        found: dict[str, Model] = {}
+        for account in self._pool.accounts:
+            for model in self._kept(account) or ():
+                found.setdefault(_name(model), model)
+        return found
 
     def holds(self, account: Account, model: str) -> bool:
         """Whether the list of the account that was last fetched, if any, holds ``model``."""
-        return model in (self._kept(account) or ())
+        return any(_name(kept) == model for kept in self._kept(account) or ())
 
-    def _kept(self, account: Account) -> tuple[str, ...] | None:
-        names = self._store.get(f"models:{self._pool.fingerprint(account)}")
-        return None if names is None else tuple(names)
+    def _kept(self, account: Account) -> list[Model] | None:
+        kept: list[Model] | None = self._store.get(f"model_list:{self._pool.fingerprint(account)}")
+        return kept
 
     def _fetch(self, account: Account) -> None:
         try:
-            names, ttl_s = self._fetched(account), _TTL_S
+            models, ttl_s = self._fetched(account), _TTL_S
         except GatewayError as error:
             words = redact(" ".join(error.message.split()), [account.api_key])[:300]
             log.warning("cannot list models account=%s error=%s", account.name, words)
-            names, ttl_s = (), _RETRY_S
-        self._store.put(f"models:{self._pool.fingerprint(account)}", names, ttl_s=ttl_s)
+            models, ttl_s = [], _RETRY_S
+        self._store.put(f"model_list:{self._pool.fingerprint(account)}", models, ttl_s=ttl_s)
 
-    def _fetched(self, account: Account) -> tuple[str, ...]:
+    def _fetched(self, account: Account) -> list[Model]:
         upstream = UPSTREAMS[account.type]
         if hasattr(upstream, "MODELS"):
-            return tuple(upstream.MODELS)
-        names: tuple[str, ...] = ()
+            return list(upstream.MODELS)
+        models: list[Model] = []
         token = ""
         for _ in range(_MAX_PAGES):
             url = upstream.models_endpoint(account.base_url, token)
@@ -77,7 +88,11 @@ class Catalog:
             if answer.status != 200:
                 raise upstream.decode_error(answer.status, answer.headers, answer.error_body(), now=self._clock())
             page, token = upstream.decode_models(decode_object(b"".join(answer.chunks())))
-            names += page
+            models += page
             if not token:
                 break
-        return names
+        return models
+
+
+def _name(model: Model) -> str:
+    return str(model["name"]).removeprefix("models/")

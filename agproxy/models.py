@@ -12,6 +12,9 @@ In patterns ``*`` stands for any run of characters, also none; nothing else is s
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 FLASH = "gemini-flash-latest"
 LITE = "gemini-flash-lite-latest"
@@ -20,6 +23,9 @@ PRO = "gemini-pro-latest"
 # The generation of an alias, or of a Gemini name without a number: the rules of family 3 and newer, whatever it points
 # at today ("gemini-flash-latest switched to gemini-3-flash-preview", changelog of January 21, 2026).
 LATEST = (3, 99)
+
+# The name in ``[models]`` of whatever answers what Claude Code asks beside a conversation.
+BACKGROUND = "internal-background-task"
 
 # Tried in order, first match wins. Three tiers, by what the vendor says a model is for:
 #   PRO    the vendor's most capable      FLASH  everyday work      LITE  small, cheap, many calls
@@ -126,6 +132,34 @@ _FAMILY = re.compile(r"(?:chatgpt|claude|codex|gemini|gpt)(?:-|$)|o\d")
 _REASONING = re.compile(r"o\d")
 _SMALL_WORDS = frozenset({"haiku", "instant", "lite", "luna", "mini", "nano"})
 _TOP_WORDS = frozenset({"argon", "astra", "fable", "mythos", "opus", "pro", "ultra"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A name that a list of models has.
+
+    :param owner: ``google`` for a model of Google's, ``agproxy`` for a name that stands for one.
+    :param target: the model that answers for it.
+    :param details: how Gemini describes that model (https://ai.google.dev/api/models); empty where it does not.
+    """
+
+    name: str
+    owner: str
+    target: str
+    details: Mapping[str, Any]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What it can be called with; a model that is not described is taken to answer."""
+        methods = self.details.get("supportedGenerationMethods")
+        if not self.details:
+            return ("generateContent", "countTokens")
+        return tuple(str(method) for method in methods) if isinstance(methods, list) else ()
+
+    @property
+    def chats(self) -> bool:
+        """Whether it answers, and does not only count or embed."""
+        return "generateContent" in self.methods
 
 
 def wildcard(pattern: str) -> re.Pattern[str]:

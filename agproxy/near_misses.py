@@ -11,27 +11,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from agproxy.clients import DIALECTS, Client, base_url
+from agproxy.endpoints import ACTION, BY_LENGTH, ENDPOINTS, GOOGLE_NAMES, LIVE, MODEL, STORED, Endpoint
 from agproxy.errors import redact
 
 # Gives the methods that a path takes; none for one that is not served.
 MethodsOf = Callable[[str], tuple[str, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """What may stand at the end of a path.
-
-    :param tail: its segments, in lower case.
-    :param dialect: the protocol whose clients add it.
-    :param meant: the endpoint of agproxy that comes next to it; empty for the same.
-    :param problem: what is wrong with it, when it is another service's, whose requests look otherwise.
-    """
-
-    tail: tuple[str, ...]
-    dialect: str
-    meant: str = ""
-    problem: str = ""
-    has_version: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +27,7 @@ class NearMiss:
     :param unserved: the path that it should have been, where agproxy does not serve that one; else None.
     :param wrong: what is wrong with the path as sent, in words.
     :param is_safe: whether the same request can be served at ``path``.
+    :param missing: what agproxy does not have, in words, when it is that and nothing else.
     """
 
     path: str | None
@@ -51,39 +36,9 @@ class NearMiss:
     dialect: str
     wrong: tuple[str, ...]
     is_safe: bool
+    missing: str = ""
 
 
-def _endpoints(dialect: str, *tails: str) -> tuple[Endpoint, ...]:
-    return tuple(Endpoint(tuple(tail.split("/")), dialect) for tail in tails)
-
-
-_OLLAMA = "that is Ollama's own API, while agproxy speaks OpenAI's: choose an OpenAI-compatible provider in the client"
-
-
-def _ollama(*tails: str, meant: str) -> tuple[Endpoint, ...]:
-    return tuple(Endpoint(("api", tail), "openai_chat", meant, _OLLAMA) for tail in tails)
-
-
-# Wire: the API references of OpenAI, Anthropic and Ollama (docs/api.md), served or not, so that each is known.
-ENDPOINTS = (
-    *_endpoints("openai_chat", "chat/completions", "models", "embeddings", "moderations", "files", "batches"),
-    *_endpoints("openai_chat", "images/generations", "images/edits", "images/variations"),
-    *_endpoints("openai_chat", "audio/speech", "audio/transcriptions", "audio/translations"),
-    *_endpoints("openai_completions", "completions"),
-    *_endpoints("openai_responses", "responses", "responses/compact", "responses/input_tokens"),
-    *_endpoints("anthropic_messages", "messages", "messages/count_tokens", "messages/batches"),
-    Endpoint(("healthz",), "openai_chat", has_version=False),
-    Endpoint(("health",), "openai_chat", has_version=False),
-    Endpoint(("chat", "completion"), "openai_chat", "chat/completions"),
-    Endpoint(("chat",), "openai_chat", "chat/completions", "it stops before /completions"),
-    *_ollama("chat", "generate", meant="chat/completions"),
-    *_ollama("tags", "show", "ps", "version", meant="models"),
-    *_ollama("embed", "embeddings", meant="embeddings"),
-)
-_BY_LENGTH = tuple(sorted(ENDPOINTS, key=lambda endpoint: -len(endpoint.tail)))
-_MODEL = Endpoint(("models", "*"), "openai_chat")
-_STORED = Endpoint(("responses", "*"), "openai_responses")
-_ACTION = Endpoint(("models", "*"), "gemini")
 _ACTION_SEGMENT = re.compile(r"[^:]+:[a-z]*(?:content|contents|tokens|text|predict|predictlongrunning)")
 
 # What other services and proxies have in front of the version, or instead of it.
@@ -91,7 +46,7 @@ _FOREIGN = frozenset(
     (
         *("agproxy", "ai", "anthropic", "antigravity", "api", "backend-api", "beta", "claude", "codex"),
         *("compatible-mode", "gateway", "gemini", "genai", "google", "inference", "litellm", "llm", "lmstudio"),
-        *("ollama", "openai", "openrouter", "paas", "proxy"),
+        *("ollama", "openai", "openrouter", "paas", "proxy", "upload"),
     )
 )
 _NAMED = {  # followed by the name of a model
@@ -155,6 +110,8 @@ def explain(
         if _is_served(DIALECTS[dialect].endpoint, methods_of):
             return f"{text}. {base}, with {_below(dialect)} below it"
         return f"{text}. {base}, but {_not_served(DIALECTS[dialect].endpoint, root_url, methods_of)}"
+    if miss.missing:
+        return f"{text}: {miss.missing}. {_OF_GEMINI}"
     wrong = ": " + ", and ".join(miss.wrong) if miss.wrong else ""
     if miss.path is None:
         if not wrong:
@@ -169,6 +126,12 @@ def explain(
     if miss.is_safe:
         text += ". fix_paths = on in [server] of agproxy.ini would serve it as it came"
     return text
+
+
+_OF_GEMINI = (
+    "Of Gemini's API it has models, and of each model generateContent, streamGenerateContent, countTokens, embedContent"
+    " and batchEmbedContents"
+)
 
 
 def explain_method(
@@ -226,10 +189,16 @@ def _not_served(path: str, root_url: str, methods_of: MethodsOf) -> str:
 
 
 def _surfaces(root_url: str, methods_of: MethodsOf) -> str:
-    return ", ".join(
-        f"{words} at POST {root_url}{DIALECTS[dialect].endpoint[1:]} (Base URL {base_url(root_url, dialect)})"
-        for dialect, words in served_surfaces(methods_of).items()
-    )
+    """What generates answers, by the Base URL that it is reached with."""
+    by_base: dict[str, list[str]] = {}
+    for dialect, words in served_surfaces(methods_of).items():
+        by_base.setdefault(base_url(root_url, dialect), []).append(f"{words} (POST {DIALECTS[dialect].endpoint})")
+    return "; ".join(f"{_listed(words)} at the Base URL {base}" for base, words in by_base.items())
+
+
+def _listed(words: list[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 @dataclass(slots=True)
@@ -253,15 +222,20 @@ def _found(method: str, path: str, methods_of: MethodsOf) -> NearMiss | None:
         return None
     endpoint, start, end = split
     front = _front(words[:start])
-    if front.has_unknown and (len(endpoint.tail) == 1 or endpoint is _MODEL):
+    if front.has_unknown and (len(endpoint.tail) == 1 or endpoint is MODEL):
         return None  # /v1/threads/x/messages: a resource of its own
     dialect, meant = _meant(endpoint, segments[start:], words[:start], front, methods_of)
     methods = methods_of(meant)
-    if dialect == "gemini" and endpoint is _ACTION and "POST" not in methods:
+    if dialect == "gemini" and endpoint is ACTION and "POST" not in methods:
         methods = ()  # the name of an OpenAI model may look like this
     rest = "/".join(segments[end:])
     if rest and not methods:
         meant, rest = f"{meant}/{rest}", ""
+    missing = ""
+    if dialect == "gemini" and not methods:
+        missing = next(
+            (entry.problem for entry in (endpoint, GOOGLE_NAMES.get(endpoint.tail[0])) if entry and entry.problem), ""
+        )
     if path == meant:
         wrong = []
     else:
@@ -275,7 +249,7 @@ def _found(method: str, path: str, methods_of: MethodsOf) -> NearMiss | None:
         ] or [f"its end is not /{shown('/'.join(meant.split('/')[2:]), 60)}"]
     is_safe = not (endpoint.problem or front.has_unknown or rest) and method in methods
     served, unserved = (meant, None) if methods else (None, meant)
-    return NearMiss(served, methods, unserved, dialect, tuple(wrong), is_safe)
+    return NearMiss(served, methods, unserved, dialect, tuple(wrong), is_safe, missing)
 
 
 def _bare(segment: str) -> str:
@@ -288,14 +262,18 @@ def _split(words: list[str]) -> tuple[Endpoint, int, int] | None:
     count = len(words)
     if found := _at_end(words, count):
         return found
-    if words and _ACTION_SEGMENT.fullmatch(words[-1]):
-        start = count - 1 if count < 2 or words[-2] != "models" else count - 2
-        return _ACTION, start, count
+    if words[:1] == ["ws"]:
+        return LIVE, 0, count
+    if "tunedmodels" in words:
+        return GOOGLE_NAMES["tunedmodels"], words.index("tunedmodels"), count
+    if words and _ACTION_SEGMENT.fullmatch(words[-1]):  # a model's name may hold slashes
+        start = max((place for place, word in enumerate(words) if word == "models"), default=count - 1)
+        return ACTION, start, count
     for place, (word, after) in enumerate(pairwise(words)):
         if word == "responses" and after.startswith("resp_"):
-            return _STORED, place, count
+            return STORED, place, count
     if "models" in words:
-        return _MODEL, words.index("models"), count
+        return MODEL, words.index("models"), count
     for end in range(count - 1, 0, -1):
         if found := _at_end(words, end):
             return found
@@ -303,7 +281,7 @@ def _split(words: list[str]) -> tuple[Endpoint, int, int] | None:
 
 
 def _at_end(words: list[str], end: int) -> tuple[Endpoint, int, int] | None:
-    for endpoint in _BY_LENGTH:
+    for endpoint in BY_LENGTH:
         start = end - len(endpoint.tail)
         if start >= 0 and tuple(words[start:end]) == endpoint.tail:
             return endpoint, start, end
@@ -315,7 +293,7 @@ def _front(words: list[str]) -> _Front:
     at = 0
     while at < len(words):
         word = words[at]
-        inner = next((entry for entry in _BY_LENGTH if tuple(words[at : at + len(entry.tail)]) == entry.tail), None)
+        inner = next((entry for entry in BY_LENGTH if tuple(words[at : at + len(entry.tail)]) == entry.tail), None)
         if inner is not None:
             front.endpoints.append("/".join(inner.tail))
             at += len(inner.tail)
@@ -345,10 +323,17 @@ def _meant(
         return endpoint.dialect, "/" + "/".join(endpoint.tail)
     version = front.versions[-1] if front.versions else ""
     is_googles = any(pair == ("v1beta", "openai") for pair in pairwise(before))
-    if endpoint is _ACTION:
-        return "gemini", f"/{'v1' if version == 'v1' else 'v1beta'}/models/{segments[-1]}"
+    if endpoint is ACTION:
+        name = "/".join(segments[1:] if segments[0].lower() == "models" else segments)
+        return "gemini", f"/{'v1' if version == 'v1' else 'v1beta'}/models/{name}"
+    if endpoint is LIVE:
+        return "gemini", "/" + "/".join(segments)
+    if endpoint.tail[0] in GOOGLE_NAMES and version in _GEMINI_VERSIONS and not is_googles:
+        endpoint = GOOGLE_NAMES[endpoint.tail[0]]
     meant = endpoint.meant or "/".join(endpoint.tail)
-    if endpoint in (_MODEL, _STORED):
+    if endpoint.dialect == "gemini":
+        return "gemini", f"/v1beta/{meant}"
+    if endpoint in (MODEL, STORED):
         meant = "/".join([endpoint.tail[0], *segments[1:]])
     if endpoint.tail[0] == "models" and version in _GEMINI_VERSIONS and not is_googles:
         return "gemini", f"/v1beta/{meant}"

@@ -28,6 +28,7 @@ class Request(werkzeug.Request):
     :ivar ignored: the request fields that are not honoured.
     :ivar account: label of the account that answered, once that is known.
     :ivar body_length: bytes of the body, decompressed, once it has been read, and of what it stands for.
+    :ivar is_quiet: it leaves no line in the log.
     :ivar fixed_path: the path that is served in place of the one sent, or empty.
     """
 
@@ -47,13 +48,14 @@ class Request(werkzeug.Request):
         self.fixed_path = ""
         self.call: Call | None = None
         self.body_length = 0
+        self.is_quiet = False
         self.error = ""
 
     @property
     def protocol(self) -> ModuleType:
         """The module of the protocol that its client speaks: that of the route, else what the request suggests."""
         if self._protocol is None:
-            self._protocol = suggested(self.path, self.headers)
+            self._protocol = suggested(self.path, self.headers, has_query_key="key" in self.query())
         return self._protocol
 
     @protocol.setter

@@ -12,13 +12,21 @@ from werkzeug.routing import Map, Rule
 from agproxy import clients, near_misses
 from agproxy.auth import Headers
 from agproxy.errors import MethodNotAllowed, NotFound
-from agproxy.handlers import chat, health, models, responses
+from agproxy.handlers import chat, health, messages, models, native, responses
 from agproxy.near_misses import NearMiss
-from agproxy.protocols import openai_chat, openai_completions, openai_responses, suggested
+from agproxy.protocols import (
+    anthropic_messages,
+    gemini,
+    openai_chat,
+    openai_completions,
+    openai_responses,
+    suggested,
+)
 
 Handler = Callable[..., Response]
-# A handler, the protocol whose errors its clients read, and whether it tells no more than that agproxy runs.
-Endpoint = tuple[Handler, ModuleType, bool]
+# A handler, the protocol that its clients speak (None: what the request suggests), and whether it tells no more than
+# that agproxy runs.
+Endpoint = tuple[Handler, ModuleType | None, bool]
 
 
 class Caller(Protocol):
@@ -40,16 +48,20 @@ class Caller(Protocol):
         """The text without keys: some clients put theirs into the path."""
 
 
-def _rule(method: str, path: str, handler: Handler, protocol: ModuleType, *, is_health: bool = False) -> Rule:
+def _rule(method: str, path: str, handler: Handler, protocol: ModuleType | None, *, is_health: bool = False) -> Rule:
     return Rule(path, methods=[method], endpoint=(handler, protocol, is_health))
 
+
+_METHODS = "<any(generateContent,streamGenerateContent,countTokens,embedContent,batchEmbedContents):method>"
 
 ROUTES = Map(
     [
         _rule("GET", "/healthz", health.healthz, openai_chat, is_health=True),
         _rule("GET", "/health", health.healthz, openai_chat, is_health=True),
-        _rule("GET", "/v1/models", models.list_models, openai_chat),
-        _rule("GET", "/v1/models/<path:model>", models.get_model, openai_chat),
+        # The same paths for clients of all protocols, whose headers tell them apart.
+        _rule("GET", "/v1/models", models.list_models, None),
+        _rule("GET", "/v1/models/<path:model>", models.get_model, None),
+        _rule("GET", "/v1/models/claude", models.list_for_anthropic, anthropic_messages),
         _rule("POST", "/v1/chat/completions", chat.complete, openai_chat),
         _rule("POST", "/v1/completions", chat.complete, openai_completions),
         _rule("POST", "/v1/responses", responses.create, openai_responses),
@@ -59,6 +71,21 @@ ROUTES = Map(
         _rule("DELETE", "/v1/responses/<response_id>", responses.delete, openai_responses),
         _rule("POST", "/v1/responses/<response_id>/cancel", responses.cancel, openai_responses),
         _rule("GET", "/v1/responses/<response_id>/input_items", responses.input_items, openai_responses),
+        _rule("POST", "/v1/messages", messages.create, anthropic_messages),
+        _rule("POST", "/v1/messages/count_tokens", messages.count_tokens, anthropic_messages),
+        # Claude Code: whether anybody is there (by 2.0, and by 2.1.330, which sends no key), and telemetry.
+        _rule("HEAD", "/", health.hello, anthropic_messages, is_health=True),
+        _rule("HEAD", "/api/hello", health.hello, anthropic_messages, is_health=True),
+        _rule("POST", "/api/event_logging/batch", messages.telemetry, anthropic_messages, is_health=True),
+        _rule("POST", "/v1/api/event_logging", messages.telemetry, anthropic_messages, is_health=True),
+        _rule("POST", "/v1/api/event_logging/batch", messages.telemetry, anthropic_messages, is_health=True),
+        # Gemini's own API; google-genai 3 asks for v1, older ones and the Gemini CLI for v1beta.
+        _rule("GET", "/v1beta/models", models.list_models, gemini),
+        _rule("GET", "/v1beta/models/<path:model>", models.get_model, gemini),
+        _rule("POST", f"/v1beta/models/<path:model>:{_METHODS}", native.relay, gemini),
+        _rule("POST", f"/v1/models/<path:model>:{_METHODS}", native.relay, gemini),
+        _rule("POST", "/v1beta/models/<path:model>/countTokens", native.count, gemini),
+        _rule("POST", "/v1/models/<path:model>/countTokens", native.count, gemini),
         # Where Google serves OpenAI's clients, so that the host is all they have to change:
         # https://ai.google.dev/gemini-api/docs/openai
         _rule("GET", "/v1beta/openai/models", models.list_models, openai_chat),
@@ -89,6 +116,9 @@ def match(method: str, path: str, caller: Caller) -> tuple[Endpoint, dict[str, A
         path = caller.redacted(path)
         raise _not_found(method, path, _near(method, path, caller), caller) from None
     except WerkzeugMethodNotAllowed as error:
+        if set(error.valid_methods or ()) == {"HEAD"}:  # a probe's path, and nothing to anybody else
+            path = caller.redacted(path)
+            raise _not_found(method, path, _near(method, path, caller), caller) from None
         path = caller.redacted(path)
         miss = _near(method, path, caller)
         if miss is not None and miss.path != path and (miss.is_safe or miss.unserved):

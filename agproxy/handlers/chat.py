@@ -19,7 +19,8 @@ from agproxy.relay import Relay
 from agproxy.request import Request
 
 # Where clients that have no field for it name their conversation.
-_SESSION_HEADERS = ("X-Session-Id", "Session-Id")
+_SESSION_HEADERS = ("X-Session-Id", "Session-Id", "X-Claude-Code-Session-Id")
+_EVENTS = "text/event-stream; charset=utf-8"
 
 
 def complete(gateway: Gateway, request: Request) -> Response:
@@ -86,18 +87,21 @@ def answer(
         conclude=None if conclude is None else lambda whole: conclude(call, whole),
     )
     if chat.stream:
-        return _streamed(gateway, request, call, meta)
+        return streamed(gateway, request, call, meta)
     reply = fold(call.events())
     answered(request)
     return Response(encode_json(request.protocol.encode_reply(reply, meta)), mimetype="application/json")
 
 
-def _streamed(gateway: Gateway, request: Request, call: Call, meta: ReplyMeta) -> Response:
+def streamed(
+    gateway: Gateway, request: Request, call: Call, meta: ReplyMeta, *, content_type: str = _EVENTS
+) -> Response:
+    """The answer of a call as it comes, with pings in between."""
     relay = Relay(call.events, call.cancel, ping_s=gateway.config.upstream.ping_s)
     if relay.start():
         answered(request)
     stream = request.protocol.encode_stream(_timed(relay.events(), request), meta)
-    response = Response(stream, mimetype="text/event-stream")
+    response = Response(stream, content_type=content_type)
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"  # nginx would hold the events back
     # Not the generator's "finally": one that never started does not run it.

@@ -1,7 +1,9 @@
 """What clients speak: one module a protocol.
 
 Each has ``NAME`` and ``encode_error``; one whose routes are served has ``ID_PREFIX decode_request encode_reply
-encode_stream encode_failure`` too, as ``openai_chat`` does, and a line for each of its paths in ``routes.py``.
+encode_stream encode_failure`` too, as ``openai_chat`` does, and a line for each of its paths in ``routes.py``. It may
+have ``FIELD_NAMES``, its own names for the fields of the hub, and ``REQUEST_ID_HEADER``. Where its clients list models
+it has ``encode_models encode_model``. The bodies of ``gemini`` pass as they are, so that it has no ``encode_reply``.
 """
 
 from types import ModuleType
@@ -18,6 +20,8 @@ _IN_PATHS = (
     ("/messages", anthropic_messages),
     ("/api/event_logging", anthropic_messages),
     ("/v1beta", gemini),
+    ("/v1alpha", gemini),
+    (":batchembedcontents", gemini),
     (":generatecontent", gemini),
     (":streamgeneratecontent", gemini),
     (":counttokens", gemini),
@@ -32,10 +36,12 @@ _IN_USER_AGENTS = (
 )
 
 
-def suggested(path: str, headers: Headers) -> ModuleType:
+def suggested(path: str, headers: Headers, *, has_query_key: bool = False) -> ModuleType:
     """The protocol that a path, or else the headers, suggest; OpenAI's when nothing does.
 
-    It decides only how an error looks, so that the client that took a wrong turn can read it.
+    It decides how an error looks, so that the client that took a wrong turn can read it, and how a list of models does.
+
+    :param has_query_key: ``?key=`` is in the query, where only clients of Gemini put it.
     """
     path = path.lower()
     # By their ends: those of /chat/completions and /completions are the same, and then the first of the list counts.
@@ -44,7 +50,7 @@ def suggested(path: str, headers: Headers) -> ModuleType:
         return _IN_PATHS[ends.index(last)][1]
     if "anthropic-version" in headers:
         return anthropic_messages
-    if "x-goog-api-key" in headers or "x-goog-api-client" in headers:
+    if has_query_key or "x-goog-api-key" in headers or "x-goog-api-client" in headers:
         return gemini
     user_agent = headers.get("user-agent", "").lower()
     return next((found for mark, found in _IN_USER_AGENTS if mark in user_agent), openai_chat)

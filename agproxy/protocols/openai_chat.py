@@ -5,7 +5,7 @@ Wire: OpenAI API reference, "The chat completion object" and "The chat completio
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from agproxy.chat import (
 from agproxy.errors import BadRequest, GatewayError
 from agproxy.fold import Reply
 from agproxy.jsonwire import encode_json
+from agproxy.models import Listed
 from agproxy.protocols import openai_chat_request, openai_responses_request
 from agproxy.protocols.fields import Body
 
@@ -199,6 +200,20 @@ class _Choice:
         reason = encode_json(_finish_reason(finish.reason, self._meta))
         chunks.append(self._before + b'{},"logprobs":null,"finish_reason":' + reason + b"}]" + self._usage + b"}\n\n")
         return b"".join(chunks)
+
+
+# The model object's creation time is required, and nobody knows it: the day Gemini was announced.
+_CREATED = 1701820800
+
+
+def encode_models(listed: Iterable[Listed], query: Mapping[str, str]) -> dict[str, Any]:
+    """The list of models (https://developers.openai.com/api/reference/resources/models)."""
+    return {"object": "list", "data": [encode_model(model) for model in listed if model.chats]}
+
+
+def encode_model(model: Listed) -> dict[str, Any]:
+    """The model object."""
+    return {"id": model.name, "object": "model", "created": _CREATED, "owned_by": model.owner}
 
 
 def encode_failure(error: Exception) -> bytes:
