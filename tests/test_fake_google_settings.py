@@ -448,9 +448,9 @@ def test_findings_of_a_schema_are_listed_together() -> None:
     )
 
 
-def test_lenient_json_schema_lets_ignored_keywords_pass() -> None:
+def test_keywords_that_google_ignores_pass_in_native_bodies() -> None:
     body = json_schema(properties={"a": {"type": "string", "pattern": "x", "default": 1}}, **{"$schema": "x"})
-    validate(FLASH_3, json.dumps(body).encode(), Rules(lenient_json_schema=True))
+    validate(FLASH_3, json.dumps(body).encode(), Rules(native=True))
 
 
 @pytest.mark.parametrize("name", [ARGON, ALIAS, "gemini-flash-latest", "gemini-flash-lite-latest"])

@@ -11,16 +11,26 @@
         google.assert_no_refusals()
         assert google.requests[0].canonical["generation_config"] == {"top_p": 1}
 
-``server`` is what a test holds, ``script`` and ``failures`` are the vocabulary of answers, ``validate`` is the way into
-the rules (``protojson contents turns signatures tools proto_schema json_schema generation``), ``handler routes delivery
-render logprobs`` are how a request becomes an answer, ``grounding`` makes answers with sources, ``bodies`` helps to
-write requests. Where a rule is stricter than Google, its module says so.
+Bodies and answers that a gateway hands on untouched, ``FakeGoogle(native=True)`` or ``google.native = True``::
+
+    google.enqueue(raw(b"data: {...}\\r", b"\\n\\r\\n"))   # cut anywhere; a piece is a write
+    google.enqueue(embeddings([0.1], [0.2]), method="batchEmbedContents")
+    assert google.requests[0].raw == sent_by_the_client   # byte for byte
+    assert got_by_the_client == google.requests[0].sent_raw
+
+``server`` is what a test holds, ``script``, ``failures`` and ``embeddings`` are the vocabulary of answers, ``validate``
+is the way into the rules (``protojson contents turns signatures tools proto_schema json_schema generation``), ``handler
+routes delivery render logprobs models`` are how a request becomes an answer, ``grounding`` makes answers with sources,
+``bodies`` helps to write requests. Where a rule is stricter than Google, its module says so.
 """
 
+from tests.fake_google.embeddings import embedding, embeddings
 from tests.fake_google.failures import (
     api_key_expired,
     api_key_invalid,
     capacity_exhausted,
+    embed_quota_per_day,
+    embed_quota_per_minute,
     error,
     error_event,
     html,
@@ -29,6 +39,7 @@ from tests.fake_google.failures import (
     model_retired,
     permission_denied,
     quota_per_day,
+    quota_per_day_paid,
     quota_per_minute,
     quota_zero,
     raw,
@@ -36,7 +47,7 @@ from tests.fake_google.failures import (
     unauthenticated,
     unavailable,
 )
-from tests.fake_google.families import KNOWN_MODELS
+from tests.fake_google.families import EMBEDDING_MODELS, KNOWN_MODELS
 from tests.fake_google.grounding import grounded
 from tests.fake_google.record import RecordedRequest
 from tests.fake_google.refusal import Refusal
@@ -47,6 +58,7 @@ from tests.fake_google.script import (
     calls,
     candidates,
     chunk,
+    counted,
     cut,
     empty,
     finished,
@@ -73,6 +85,7 @@ __all__ = [
     "Answer",
     "Usage",
     "KNOWN_MODELS",
+    "EMBEDDING_MODELS",
     "text",
     "thoughts",
     "calls",
@@ -85,11 +98,17 @@ __all__ = [
     "blocked",
     "empty",
     "no_finish",
+    "counted",
+    "embedding",
+    "embeddings",
     "error",
     "error_event",
     "quota_per_minute",
     "quota_per_day",
+    "quota_per_day_paid",
     "quota_zero",
+    "embed_quota_per_minute",
+    "embed_quota_per_day",
     "capacity_exhausted",
     "api_key_invalid",
     "api_key_expired",

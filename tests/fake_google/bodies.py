@@ -10,6 +10,7 @@ ALIAS = "gemini-pro-latest"
 IMAGE_25, IMAGE_3, PRO_IMAGE_3 = "gemini-2.5-flash-image", "gemini-3.1-flash-image", "gemini-3-pro-image"
 ARGON, HYDROGEN = "gemini-4-argon", "gemini-4-hydrogen"
 GEMMA = "gemma-3-27b-it"
+EMBEDDING_1, EMBEDDING_2 = "gemini-embedding-001", "gemini-embedding-2"
 
 
 def user(*parts: Json | str) -> Json:
@@ -77,6 +78,11 @@ def mode(tools: list[Json] | None = None, **fields: Any) -> Json:
     """A request with this functionCallingConfig."""
     declared = [{"functionDeclarations": [{"name": "f", "description": "d"}]}] if tools is None else tools
     return ask(tools=declared, toolConfig={"functionCallingConfig": fields})
+
+
+def to_embed(text: str = "hi", name: str | None = EMBEDDING_1, **fields: Any) -> Json:
+    """A request to embed this text; the name is left out if None."""
+    return {**({"model": f"models/{name}"} if name else {}), "content": {"parts": [{"text": text}]}, **fields}
 
 
 def events(body: bytes) -> list[Json]:

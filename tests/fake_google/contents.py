@@ -49,14 +49,18 @@ _YOUTUBE = ("youtube.com", "www.youtube.com", "m.youtube.com", "youtu.be")
 _MAGIC = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "application/pdf": b"%PDF"}
 
 
-def check_contents(contents: list[JsonObject]) -> None:
-    """Refuse contents that are wrong in themselves, each without looking at its neighbours."""
+def check_contents(contents: list[JsonObject], family: Family, *, native: bool = False) -> None:
+    """Refuse contents that are wrong in themselves, each without looking at its neighbours.
+
+    A lone content needs no role (Content in content.proto; snailyp/gemini-balance pull 172 has Google's own example).
+    """
     if not contents:
         raise field_error("contents", "contents is not specified")
     for index, content in enumerate(contents):
         role = content.get("role", "")
-        if role not in ("user", "model") and (role or len(contents) > 1):
-            raise Refusal("Please use a valid role: user, model.", why=f"contents[{index}].role is {role!r}")
+        known = ("user", "model", "function") if native and family.takes_role_function else ("user", "model")
+        if role not in known and (role or len(contents) > 1):
+            raise _bad_role(role, index, family)
         check_parts(content, f"contents[{index}]")
 
 
@@ -78,10 +82,11 @@ def check_parts(content: JsonObject, path: str) -> None:
     if not content.get("parts"):
         raise field_error(f"{path}.parts", "contents.parts must not be empty.")
     for index, part in enumerate(content["parts"]):
-        _check_part(part, f"{path}.parts[{index}]")
+        check_part(part, f"{path}.parts[{index}]")
 
 
-def _check_part(part: JsonObject, path: str) -> None:
+def check_part(part: JsonObject, path: str) -> None:
+    """Refuse a part that is wrong in itself."""
     kind = next((kind for kind in DATA_KINDS if kind in part), None)  # never two: they are a oneof
     empty_text = kind == "text" and part["text"] == "" and not part.get("thought_signature")
     if kind is None or empty_text:
@@ -92,6 +97,17 @@ def _check_part(part: JsonObject, path: str) -> None:
     check = _PART_CHECKS.get(kind)
     if check is not None:
         check(part[kind], f"{path}.{kind}")
+
+
+def _bad_role(role: str, index: int, family: Family) -> Refusal:
+    """Models from 3.6 on name the role and many others (blakeblackshear/frigate pull 24013), older ones only two."""
+    words = "Please use a valid role: user, model."
+    if role and not family.takes_role_function:
+        words = (
+            f"Role '{role}' is not supported. Please use a valid role: SYSTEM, SYSTEM_1, USER, ASSISTANT, DEVELOPER, "
+            "CONTEXT, USER_CONTEXT, MODEL, USER."
+        )
+    return Refusal(words, why=f"contents[{index}].role is {role!r}")
 
 
 def _check_blob(blob: JsonObject, path: str) -> None:
@@ -154,9 +170,10 @@ def _check_response(response: JsonObject, path: str) -> None:
     _check_call_name(response.get("name", ""), path)
     if "response" not in response:
         raise field_error(f"{path}.response", "required field is not set.")
+    shown = [part.get("inline_data", {}).get("display_name") for part in response.get("parts", ())]
     for key, value in _pairs(response["response"]):
         # Read as references to media parts: vercel/ai issue 14369, googleapis/python-genai issue 2792.
-        if key in ("$ref", "$defs"):
+        if key == "$defs" or (key == "$ref" and value not in shown):
             raise Refusal(
                 f"The referenced name `{value if isinstance(value, str) else key}` in function_response.response does "
                 "not match to a display_name in the function_response.parts.",

@@ -1,13 +1,17 @@
 """Answers that are errors, in Google's words and shape, and those that are no Google answer at all.
 
 Wire: https://cloud.google.com/apis/design/errors, google/rpc/error_details.proto; a bad key is HTTP 400, not 401
-(https://ai.google.dev/gemini-api/docs/troubleshooting).
+(https://ai.google.dev/gemini-api/docs/troubleshooting). Quotas: ogkalu2/comic-translate issue 403 has a whole body of
+the free tier; those of paid projects and of embeddings name other metrics.
 """
 
 from typing import Any
 
 from tests.fake_google.refusal import STATUS_OF, JsonObject, api_key_invalid_refusal, error_body, error_info
 from tests.fake_google.script import Answer, Chunk
+
+_FREE_REQUESTS = "generate_content_free_tier_requests"
+_FREE_DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
 
 
 def error(
@@ -40,19 +44,38 @@ def quota_per_minute(
     retry_delay: str | None = "34.07s", *, model: str = "gemini-2.5-flash", wrapped: bool = False
 ) -> Answer:
     """429 of the free tier's requests per minute; Google asks to wait ``retry_delay``."""
-    return _quota("GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "10", model, retry_delay, wrapped)
+    quota_id = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
+    return _quota(quota_id, _FREE_REQUESTS, "10", model, retry_delay, wrapped)
 
 
 def quota_per_day(
     retry_delay: str | None = "38.2s", *, model: str = "gemini-2.5-flash", wrapped: bool = False
 ) -> Answer:
     """429 of the requests per day; the retryDelay beside it is misleading, as it is in reality."""
-    return _quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "250", model, retry_delay, wrapped)
+    return _quota(_FREE_DAY, _FREE_REQUESTS, "250", model, retry_delay, wrapped)
+
+
+def quota_per_day_paid(retry_delay: str | None = "6776s", *, model: str = "gemini-2.5-pro") -> Answer:
+    """429 of a paid project's requests per day: hours to wait, which the words tell as ``1h52m56s``."""
+    metric = "generate_requests_per_model_per_day"
+    return _quota("GenerateRequestsPerDayPerProjectPerModel", metric, "1000", model, retry_delay, False)
+
+
+def embed_quota_per_minute(retry_delay: str | None = "33s", *, model: str = "gemini-embedding-001") -> Answer:
+    """429 of the free tier's embeddings per minute, of which each request of a batch is one."""
+    quota_id = "EmbedContentRequestsPerMinutePerUserPerProjectPerModel-FreeTier"
+    return _quota(quota_id, "embed_content_free_tier_requests", "100", _base_model(model), retry_delay, False)
+
+
+def embed_quota_per_day(retry_delay: str | None = "45.4s", *, model: str = "gemini-embedding-001") -> Answer:
+    """429 of the free tier's embeddings per day."""
+    quota_id = "EmbedContentRequestsPerDayPerUserPerProjectPerModel-FreeTier"
+    return _quota(quota_id, "embed_content_free_tier_requests", "1000", _base_model(model), retry_delay, False)
 
 
 def quota_zero(*, model: str = "gemini-2.5-pro") -> Answer:
     """429 of a model for which this project has no quota at all: "limit: 0"."""
-    return _quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "0", model, "12.5s", False)
+    return _quota(_FREE_DAY, _FREE_REQUESTS, "0", model, "12.5s", False)
 
 
 def capacity_exhausted(model: str = "gemini-3.1-pro-preview") -> Answer:
@@ -65,8 +88,8 @@ def capacity_exhausted(model: str = "gemini-3.1-pro-preview") -> Answer:
     )
 
 
-def _quota(quota_id: str, value: str, model: str, retry_delay: str | None, wrapped: bool) -> Answer:
-    metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests"
+def _quota(quota_id: str, metric: str, value: str, model: str, retry_delay: str | None, wrapped: bool) -> Answer:
+    metric = f"generativelanguage.googleapis.com/{metric}"
     message = (
         "You exceeded your current quota, please check your plan and billing details. For more information on this "
         "error, head to: https://ai.google.dev/gemini-api/docs/rate-limits. To monitor your current usage, head to: "
@@ -91,9 +114,25 @@ def _quota(quota_id: str, value: str, model: str, retry_delay: str | None, wrapp
         {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation]},
     ]
     if retry_delay is not None:
-        message += f"\nPlease retry in {retry_delay}."
+        message += f"\nPlease retry in {_in_words(retry_delay)}."
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": retry_delay})
     return error(429, "RESOURCE_EXHAUSTED", message, details, wrapped=wrapped)
+
+
+def _in_words(delay: str) -> str:
+    """A protobuf duration as the words of an error tell it: ``6776.5s`` is ``1h52m56.5s``."""
+    seconds = delay.removesuffix("s")
+    whole, _, fraction = seconds.partition(".")
+    if not whole.isdigit() or int(whole) < 60:
+        return delay
+    minutes, rest = divmod(int(whole), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + f"{minutes}m{rest}" + (f".{fraction}s" if fraction else "s")
+
+
+def _base_model(model: str) -> str:
+    """The name that quotas know an embedding model by."""
+    return "gemini-embedding-1.0" if model == "gemini-embedding-001" else model
 
 
 def api_key_invalid(*, details: bool = True) -> Answer:
@@ -182,6 +221,15 @@ def html(http_status: int = 502) -> Answer:
     return raw(page.encode(), content_type="text/html; charset=UTF-8", http_status=http_status)
 
 
-def raw(body: bytes, *, content_type: str = "text/event-stream", http_status: int = 200) -> Answer:
-    """These bytes, whatever they are."""
-    return Answer(http_status=http_status, body=body, content_type=content_type)
+def raw(
+    *pieces: bytes,
+    content_type: str = "text/event-stream",
+    http_status: int = 200,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Answer:
+    """These bytes, whatever they are: ``raw(b"data: {", b"}\\r\\n", b"\\r\\n").delivered(between_s=0.01)``.
+
+    :param pieces: a write each, and an HTTP chunk each; cut them anywhere.
+    :param headers: more of them.
+    """
+    return Answer(http_status=http_status, body=pieces, content_type=content_type, headers=headers)

@@ -27,6 +27,7 @@ KNOWN_MODELS = (
     "gemini-pro-latest",
     "gemma-3-27b-it",
 )
+EMBEDDING_MODELS = ("gemini-embedding-001", "gemini-embedding-2-preview", "gemini-embedding-2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,29 @@ class Family:
         return "-tts" in self.model
 
     @property
+    def embeds(self) -> bool:
+        """Embedding models, which do nothing else."""
+        return "-embedding" in self.model
+
+    @property
+    def embeds_media(self) -> bool:
+        """From Gemini Embedding 2 on; before, only text counts (https://ai.google.dev/api/embeddings)."""
+        return self.embeds and "-embedding-0" not in self.model
+
+    @property
+    def takes_role_function(self) -> bool:
+        """The old role of results: 3.6 and newer, and the aliases, refuse it (blakeblackshear/frigate pull 24013)."""
+        return self.version < (3, 6)
+
+    @property
     def thinks(self) -> bool:
-        """Gemini 2.5 and newer, but for the 2.5 models of images and speech."""
-        return self.version >= (2, 5) and not self.speaks and not (self.makes_images and not self.is_3_or_newer)
+        """Gemini 2.5 and newer, but for the 2.5 models of images and speech, and those of embeddings."""
+        return (
+            not self.embeds
+            and self.version >= (2, 5)
+            and not self.speaks
+            and not (self.makes_images and not self.is_3_or_newer)
+        )
 
     @property
     def thinking_levels(self) -> tuple[str, ...]:

@@ -46,19 +46,30 @@ _BUDGETS = (
 
 
 def check_generation(
-    request: JsonObject, family: Family, *, lenient_json_schema: bool = False, refuse_sampling: bool = False
+    request: JsonObject, family: Family, *, native: bool = False, refuse_sampling: bool = False
 ) -> None:
     """Refuse what Google would refuse in the settings of a request."""
     _check_safety(request.get("safety_settings", []))
-    if request.get("cached_content"):
-        raise Refusal("CachedContent not found (or permission denied)", http_status=403)
+    _check_cached(request)
     config = request.get("generation_config", {})
     _check_numbers(config)
     _check_abilities(config, family, refuse_sampling)
-    _check_output(request, config, family, lenient_json_schema)
+    _check_output(request, config, family, native)
     if "thinking_config" in config:
         _check_thinking(config["thinking_config"], family)
     _check_modalities(config, family)
+
+
+def _check_cached(request: JsonObject) -> None:
+    """No cache exists here; what may not stand beside one is told first (langchain-ai/langchain-google issue 978)."""
+    if not request.get("cached_content"):
+        return
+    if any(name in request for name in ("system_instruction", "tools", "tool_config")):
+        raise Refusal(
+            "CachedContent can not be used with GenerateContent request setting system_instruction, tools or "
+            "tool_config.\n\nProposed fix: move those values to CachedContent from GenerateContent request."
+        )
+    raise Refusal("CachedContent not found (or permission denied)", http_status=403)
 
 
 def _check_safety(settings: list[JsonObject]) -> None:
@@ -107,7 +118,7 @@ def _check_abilities(config: JsonObject, family: Family, refuse_sampling: bool) 
         raise Refusal(f"{given[0]} is deprecated and not supported for this model.", why=family.model)
 
 
-def _check_output(request: JsonObject, config: JsonObject, family: Family, lenient: bool) -> None:
+def _check_output(request: JsonObject, config: JsonObject, family: Family, native: bool) -> None:
     errors = FieldErrors()
     mime_type = config.get("response_mime_type", "") or "text/plain"
     if mime_type not in _MIME_TYPES:
@@ -119,9 +130,9 @@ def _check_output(request: JsonObject, config: JsonObject, family: Family, lenie
         if name in config and mime_type not in ("application/json", "text/x.enum"):
             errors.add(f"{_PATH}.{name}", f"response_mime_type must be application/json when {name} is set.")
     if "response_schema" in config:
-        check_schema(config["response_schema"], f"{_PATH}.response_schema", errors)
+        check_schema(config["response_schema"], f"{_PATH}.response_schema", errors, native=native)
     if "response_json_schema" in config:
-        check_json_schema(config["response_json_schema"], f"{_PATH}.response_json_schema", errors, lenient=lenient)
+        check_json_schema(config["response_json_schema"], f"{_PATH}.response_json_schema", errors, native=native)
     errors.refuse_if_any()
     if mime_type != "application/json":
         return

@@ -15,7 +15,7 @@ from tests.fake_google.families import family_of
 from tests.fake_google.logprobs import add_logprobs
 from tests.fake_google.record import RecordedRequest
 from tests.fake_google.refusal import Refusal
-from tests.fake_google.render import Context, count_tokens, fold, render, to_json
+from tests.fake_google.render import Context, count_tokens, fold, render, to_array, to_json
 from tests.fake_google.script import Answer
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, request: RecordedRequest, answer: Answer) -> None:
         content_type, events = self._events(request, answer)
+        request.sent_raw = b"".join(events)
         delivery = answer.delivery
         if "gzip" not in request.headers.get("accept-encoding", ""):
             delivery = replace(delivery, gzip=False)
@@ -149,11 +150,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _events(self, request: RecordedRequest, answer: Answer) -> tuple[str, list[bytes]]:
         """The content type and the pieces of the body."""
-        if isinstance(answer.body, bytes):
-            return answer.content_type or _JSON, [answer.body]
+        if isinstance(answer.body, bytes | tuple):
+            return answer.content_type or _JSON, [answer.body] if isinstance(answer.body, bytes) else [*answer.body]
         if answer.body is not None:
             as_array = request.stream and not request.sse and isinstance(answer.body, dict)
             request.sent = [answer.body] if as_array else answer.body
+            if isinstance(request.sent, list):
+                return answer.content_type or _JSON, [b"".join(to_array(request.sent))]
             return answer.content_type or _JSON, [to_json(request.sent, indent=2) + b"\n"]
         project = self.google.keys.get(request.key or "", "")
         config = request.canonical.get("generation_config", {})
@@ -171,8 +174,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if request.sse:
             end = b"\r\n\r\n" if answer.delivery.crlf else b"\n\n"
             return answer.content_type or "text/event-stream", [b"data: " + to_json(event) + end for event in events]
-        lines = [(b",\r\n" if index else b"[") + to_json(event, indent=2) + b"\n" for index, event in enumerate(events)]
-        return answer.content_type or _JSON, [*(lines or [b"["]), b"]"]
+        return answer.content_type or _JSON, to_array(events)
 
 
 for _verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):

@@ -4,8 +4,9 @@ The proto says which JSON Schema keywords are honoured, that a node with ``$ref`
 and that references may be cyclic only below properties that are not required
 (google/ai/generativelanguage/v1beta/generative_service.proto, GenerationConfig.response_json_schema).
 
-The real service ignores most other keywords; a gateway should not rely on that, so they are refused here unless the
-caller says ``lenient`` (native clients send whatever their tools declare, and a gateway passes it on).
+The real service ignores most other keywords, and takes types in upper case, as Gemini CLI 0.61 writes them
+(``responseJsonSchema`` of its router). A gateway should not rely on that, so both are refused here unless the caller
+says ``native``: native clients send whatever their tools declare, and a gateway passes it on.
 """
 
 from collections.abc import Iterator
@@ -24,29 +25,30 @@ _NUMBERS = ("minimum", "maximum")
 _TEXTS = ("$id", "$anchor", "$ref", "format", "title", "description")
 
 
-def check_json_schema(root: Any, path: str, errors: FieldErrors, *, lenient: bool = False) -> None:
+def check_json_schema(root: Any, path: str, errors: FieldErrors, *, native: bool = False) -> None:
     """Note everything wrong with a schema document.
 
-    :param lenient: let keywords pass that Google ignores.
+    :param native: let keywords pass that Google ignores, and types in upper case.
     """
-    checker = _Checker(root, errors, lenient)
+    checker = _Checker(root, errors, native)
     checker.node(root, path, 1)
     checker.cycles(root, path)
 
 
-def check_parameters(root: Any, path: str, errors: FieldErrors, *, lenient: bool = False) -> None:
+def check_parameters(root: Any, path: str, errors: FieldErrors, *, native: bool = False) -> None:
     """``check_json_schema`` for a function's parameters, whose root must describe an object."""
-    if not isinstance(root, dict) or root.get("type") != "object":
+    kind = root.get("type") if isinstance(root, dict) else None
+    if (kind.lower() if native and isinstance(kind, str) else kind) != "object":
         errors.add(path, "parameters schema should be of type OBJECT")
         return
-    check_json_schema(root, path, errors, lenient=lenient)
+    check_json_schema(root, path, errors, native=native)
 
 
 class _Checker:
-    def __init__(self, root: Any, errors: FieldErrors, lenient: bool) -> None:
+    def __init__(self, root: Any, errors: FieldErrors, native: bool) -> None:
         self._root = root
         self._errors = errors
-        self._lenient = lenient
+        self._native = native
 
     def node(self, schema: Any, path: str, depth: int) -> None:
         """Check one schema node and those inside it."""
@@ -57,7 +59,7 @@ class _Checker:
         if depth > MAX_DEPTH:
             add(path, f"schema is nested deeper than {MAX_DEPTH} levels.")
             return
-        if not self._lenient:
+        if not self._native:
             for key in schema.keys() - KEYWORDS:
                 add(path, f"unsupported JSON Schema keyword '{key}'")
         if "$ref" in schema:
@@ -102,6 +104,8 @@ class _Checker:
         add = self._errors.add
         kinds = schema.get("type", [])
         kinds = kinds if isinstance(kinds, list) else [kinds]
+        if self._native:
+            kinds = [kind.lower() if isinstance(kind, str) else kind for kind in kinds]
         if "type" in schema and (not kinds or any(not isinstance(kind, str) or kind not in TYPES for kind in kinds)):
             add(f"{path}.type", f"not a JSON Schema type: {schema['type']!r}")
         for name in _TEXTS:

@@ -48,6 +48,12 @@ _HARM_CATEGORIES = (
     *("HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT", "CIVIC_INTEGRITY", "JAILBREAK"),
 )
 
+# https://ai.google.dev/api/embeddings (TaskType)
+_TASK_TYPES = (
+    *("TASK_TYPE_UNSPECIFIED", "RETRIEVAL_QUERY", "RETRIEVAL_DOCUMENT", "SEMANTIC_SIMILARITY", "CLASSIFICATION"),
+    *("CLUSTERING", "QUESTION_ANSWERING", "FACT_VERIFICATION", "CODE_RETRIEVAL_QUERY"),
+)
+
 # A field that stands here and in the package has more words than the package knows.
 NEWER_FIELDS: dict[str, dict[str, Shape]] = {
     "ThinkingConfig": {
@@ -124,6 +130,50 @@ NEWER_FIELDS: dict[str, dict[str, Shape]] = {
     "Tool.GoogleSearch": {
         # types.SearchTypes
         "search_types": Shape("message", fields={"web_search": Shape("message"), "image_search": Shape("message")}),
+    },
+    "EmbedContentRequest": {
+        # https://ai.google.dev/api/embeddings (EmbedContentConfig); the fields beside it are the older place of three.
+        # Only nested is autoTruncate known: beside `content`, or at the top of a batch, it is an unknown name.
+        "embed_content_config": Shape(
+            "message",
+            fields={
+                "task_type": Shape(
+                    "enum",
+                    _TASK_TYPES,
+                    type_name="type.googleapis.com/google.ai.generativelanguage.v1beta.TaskType",
+                ),
+                "title": _STRING,
+                "output_dimensionality": Shape("int32"),
+                "auto_truncate": Shape("bool"),
+                "document_ocr": Shape("bool"),
+                "audio_track_extraction": Shape("bool"),
+            },
+        ),
+    },
+    # types.ExecutableCode, types.CodeExecutionResult: an answer's ids, echoed by the client
+    "ExecutableCode": {"id": _STRING},
+    "CodeExecutionResult": {"id": _STRING},
+    # types.FunctionResponseBlob: what a "$ref" in the response may name
+    "FunctionResponseBlob": {"display_name": _STRING},
+    "Tool": {
+        # types.McpServer, types.StreamableHttpTransport
+        "mcp_servers": Shape(
+            "message",
+            fields={
+                "name": _STRING,
+                "streamable_http_transport": Shape(
+                    "message",
+                    fields={
+                        "url": _STRING,
+                        "headers": Shape("struct"),
+                        "timeout": _STRING,
+                        "sse_read_timeout": _STRING,
+                        "terminate_on_close": Shape("bool"),
+                    },
+                ),
+            },
+            repeated=True,
+        ),
     },
     "FileSearch": {
         # types.FileSearch

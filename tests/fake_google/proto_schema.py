@@ -23,11 +23,13 @@ _ONLY_FOR = {
 }
 
 
-def check_schema(schema: JsonObject, path: str, errors: FieldErrors, depth: int = 1) -> None:
+def check_schema(schema: JsonObject, path: str, errors: FieldErrors, depth: int = 1, *, native: bool = False) -> None:
     """Note everything wrong with a schema and those inside it.
 
     :param schema: with snake_case names and types in upper case, as ``protojson.parse`` leaves them.
     :param path: as Google writes it: ``tools[0].function_declarations[0].parameters``.
+    :param native: let empty ``properties`` pass; Google refused them once (agno-agi/agno issue 2112), and now does not
+        (iBUHub/AIStudioToAPI issue 154, bug-ops/zeph issue 1641).
     """
     if depth > MAX_DEPTH:
         errors.add(path, f"schema is nested deeper than {MAX_DEPTH} levels.")
@@ -43,14 +45,14 @@ def check_schema(schema: JsonObject, path: str, errors: FieldErrors, depth: int 
         _check_format(schema, kind, path, errors)
     if kind == "ARRAY" and "items" not in schema:
         errors.add(f"{path}.items", "missing field.")
-    if kind == "OBJECT" and not schema.get("properties"):
+    if kind == "OBJECT" and not schema.get("properties") and not native:
         errors.add(f"{path}.properties", "should be non-empty for OBJECT type")
     for index, word in enumerate(schema.get("enum", ())):
         if word == "":
             errors.add(f"{path}.enum[{index}]", "cannot be empty")
     _check_names(schema, path, errors)
     for child, child_path in _children(schema, path):
-        check_schema(child, child_path, errors, depth + 1)
+        check_schema(child, child_path, errors, depth + 1, native=native)
 
 
 def _check_format(schema: JsonObject, kind: str, path: str, errors: FieldErrors) -> None:

@@ -6,6 +6,10 @@ as ``properties[2].value``); then protobuf's own ``ParseDict`` has the last word
 
 Google takes each name as camelCase or snake_case and each enum word in any case; null counts as absent.
 Wire: https://protobuf.dev/programming-guides/json/
+
+Google also reads a lone value as a list of one: ``"parts": {"text": "Hi"}`` stands in its own guides
+(https://ai.google.dev/gemini-api/docs/text-generation, system instructions) and in clients
+(PublicAffairs/openai-gemini, ``batchEmbedContents``). A native client's body may hold it; a gateway need not write it.
 """
 
 import json
@@ -23,9 +27,16 @@ from tests.fake_google.refusal import JsonObject, Refusal, bad_request
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from google.ai.generativelanguage_v1beta.types import (
+        BatchEmbedContentsRequest,
+        BatchEmbedContentsResponse,
         CountTokensRequest,
+        CountTokensResponse,
+        EmbedContentRequest,
+        EmbedContentResponse,
         GenerateContentRequest,
         GenerateContentResponse,
+        ListModelsResponse,
+        Model,
     )
     from google.protobuf import json_format
     from google.protobuf.descriptor import FieldDescriptor
@@ -51,6 +62,16 @@ _OPAQUE = {
 }
 # The proto gives these two fields unusual JSON names: clients write `responseJsonSchema`, which is the "ordered" twin.
 _RENAMED = {"response_json_schema_ordered": "response_json_schema"}
+# method: (its request, its response)
+_MESSAGES: dict[str, tuple[Any, Any]] = {
+    "generateContent": (GenerateContentRequest, GenerateContentResponse),
+    "streamGenerateContent": (GenerateContentRequest, GenerateContentResponse),
+    "countTokens": (CountTokensRequest, CountTokensResponse),
+    "embedContent": (EmbedContentRequest, EmbedContentResponse),
+    "batchEmbedContents": (BatchEmbedContentsRequest, BatchEmbedContentsResponse),
+    "listModels": (None, ListModelsResponse),
+    "getModel": (None, Model),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +86,26 @@ class _Field:
     oneof: str = ""
 
 
-def parse(body: bytes) -> JsonObject:
+def parse(body: bytes, *, native: bool = False) -> JsonObject:
     """``canonical`` of a generateContent body."""
-    return canonical(strict_json(body))
+    return canonical(strict_json(body), native=native)
 
 
-def canonical(value: Any, *, method: str = "generateContent") -> JsonObject:
+def canonical(value: Any, *, method: str = "generateContent", native: bool = False) -> JsonObject:
     """The request as a dictionary with snake_case names, without nulls and with enum words in upper case.
 
     :param value: what ``strict_json`` gave.
-    :param method: ``countTokens`` has a message of its own.
+    :param method: whose message it is.
+    :param native: read a lone value as a list of one, as Google does.
     :raises Refusal: not of the message's form.
     """
-    message = (CountTokensRequest if method == "countTokens" else GenerateContentRequest).pb()()
+    message = _MESSAGES[method][0].pb()()
     if not isinstance(value, dict):
         raise Refusal("Invalid JSON payload received. Root element must be a message.")
-    violations: list[tuple[str, str]] = []
-    request = _object(value, _fields(message.DESCRIPTOR), "", violations)
-    if violations:
-        raise bad_request(violations)
+    reader = _Reader(native)
+    request = reader.object(value, _fields(message.DESCRIPTOR), "")
+    if reader.violations:
+        raise bad_request(reader.violations)
     try:
         json_format.ParseDict(_for_protobuf(request, message.DESCRIPTOR), message, ignore_unknown_fields=False)
     except (json_format.ParseError, OverflowError) as error:
@@ -91,15 +113,15 @@ def canonical(value: Any, *, method: str = "generateContent") -> JsonObject:
     return request
 
 
-def check_response(body: bytes) -> None:
-    """Fail unless the body is a GenerateContentResponse; for tests of what the fake itself says.
+def check_response(body: bytes, *, method: str = "generateContent") -> None:
+    """Fail unless the body is what the method answers; for tests of what the fake itself says.
 
     :raises Refusal: it is not.
     """
-    violations: list[tuple[str, str]] = []
-    _object(strict_json(body), _fields(GenerateContentResponse.pb().DESCRIPTOR), "", violations)
-    if violations:
-        raise bad_request(violations)
+    reader = _Reader()
+    reader.object(strict_json(body), _fields(_MESSAGES[method][1].pb().DESCRIPTOR), "")
+    if reader.violations:
+        raise bad_request(reader.violations)
 
 
 def strict_json(body: bytes) -> Any:
@@ -210,65 +232,73 @@ def _camel(name: str) -> str:
     return head + "".join(word[:1].upper() + word[1:] for word in tail)
 
 
-def _object(value: JsonObject, fields: dict[str, _Field], path: str, violations: list[tuple[str, str]]) -> JsonObject:
-    result: JsonObject = {}
-    oneofs: set[str] = set()
-    for key, item in value.items():
-        field = fields.get(key)
-        if field is None:
-            violations.append((path, _unknown(key, path, "Cannot find field.")))
-            continue
-        if field.name in result:
-            violations.append((path, f"Invalid value at '{path}' (oneof), field '{field.name}' is already set."))
-            continue
-        if item is None and field.kind != "value":
-            continue
-        if field.oneof and field.oneof in oneofs:
-            words = f"oneof field '{field.oneof}' is already set. Cannot set '{key}'"
-            violations.append((path, f"Invalid value at '{path}' (oneof), {words}"))
-            continue
-        oneofs.add(field.oneof)
-        result[field.name] = _checked(item, field, f"{path}.{field.name}" if path else field.name, violations)
-    return result
+class _Reader:
+    """Walks one body; notes what is wrong as (path, words) in ``violations``."""
 
+    def __init__(self, native: bool = False) -> None:
+        self.violations: list[tuple[str, str]] = []
+        self._native = native
 
-def _checked(item: Any, field: _Field, path: str, violations: list[tuple[str, str]]) -> Any:
-    parent = path.rpartition(".")[0]
-    if field.is_map:
-        if not isinstance(item, dict):
-            violations.append((path, _invalid(path, "Map", item)))
+    def object(self, value: JsonObject, fields: dict[str, _Field], path: str) -> JsonObject:
+        """The fields of one message, by their snake_case names."""
+        result: JsonObject = {}
+        oneofs: set[str] = set()
+        for key, item in value.items():
+            field = fields.get(key)
+            if field is None:
+                self._note(path, _unknown(key, path, "Cannot find field."))
+                continue
+            if field.name in result:
+                self._note(path, f"Invalid value at '{path}' (oneof), field '{field.name}' is already set.")
+                continue
+            if item is None and field.kind != "value":
+                continue
+            if field.oneof and field.oneof in oneofs:
+                words = f"oneof field '{field.oneof}' is already set. Cannot set '{key}'"
+                self._note(path, f"Invalid value at '{path}' (oneof), {words}")
+                continue
+            oneofs.add(field.oneof)
+            result[field.name] = self._field(item, field, f"{path}.{field.name}" if path else field.name)
+        return result
+
+    def _field(self, item: Any, field: _Field, path: str) -> Any:
+        parent = path.rpartition(".")[0]
+        if field.is_map:
+            if not isinstance(item, dict):
+                self._note(path, _invalid(path, "Map", item))
+                return None
+            entries = enumerate(item.items())
+            return {key: self._single(inner, field, f"{path}[{index}].value") for index, (key, inner) in entries}
+        if field.repeated:
+            if not isinstance(item, list):
+                if not self._native:
+                    self._note(path, _invalid(path, field.type_name, item))
+                    return None
+                item = [item]
+            return [self._single(inner, field, f"{path}[{index}]") for index, inner in enumerate(item)]
+        if isinstance(item, list) and field.kind not in ("value",):
+            words = _unknown(field.name, parent, "Proto field is not repeating, cannot start list.")
+            self._note(parent, words)
             return None
-        return {
-            key: _single(inner, field, f"{path}[{index}].value", violations)
-            for index, (key, inner) in enumerate(item.items())
-        }
-    if field.repeated:
-        if not isinstance(item, list):
-            # Google reads a lone value as a list of one; no gateway needs that.
-            violations.append((path, _invalid(path, field.type_name, item)))
-            return None
-        return [_single(inner, field, f"{path}[{index}]", violations) for index, inner in enumerate(item)]
-    if isinstance(item, list) and field.kind not in ("value",):
-        words = _unknown(field.name, parent, "Proto field is not repeating, cannot start list.")
-        violations.append((parent, words))
+        return self._single(item, field, path)
+
+    def _single(self, item: Any, field: _Field, path: str) -> Any:
+        if field.kind == "value":
+            return item
+        if field.kind == "message":
+            if isinstance(item, dict):
+                return self.object(item, _message_fields(field), path)
+        elif field.kind == "enum":
+            word = item.upper().replace("-", "_") if isinstance(item, str) else ""
+            if word in field.values:
+                return word
+        elif _SCALARS[field.kind](item):
+            return item
+        self._note(path, _invalid(path, field.type_name, item))
         return None
-    return _single(item, field, path, violations)
 
-
-def _single(item: Any, field: _Field, path: str, violations: list[tuple[str, str]]) -> Any:
-    if field.kind == "value":
-        return item
-    if field.kind == "message":
-        if isinstance(item, dict):
-            return _object(item, _message_fields(field), path, violations)
-    elif field.kind == "enum":
-        word = item.upper().replace("-", "_") if isinstance(item, str) else ""
-        if word in field.values:
-            return word
-    elif _SCALARS[field.kind](item):
-        return item
-    violations.append((path, _invalid(path, field.type_name, item)))
-    return None
+    def _note(self, path: str, words: str) -> None:
+        self.violations.append((path, words))
 
 
 def _is_number(item: Any) -> bool:

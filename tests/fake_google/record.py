@@ -11,11 +11,13 @@ class RecordedRequest:
     """One request as it came, and what became of it.
 
     :param path: as sent, not decoded.
+    :param raw: the bytes of the body, as they came.
     :param query: the raw query string, without "?".
     :param headers: names in lower case.
     :param key: the ``x-goog-api-key``, or None.
     :param model: the model named in the path, or "".
-    :param method: ``generateContent``, ``streamGenerateContent``, ``countTokens``, ``listModels``, ``getModel`` or "".
+    :param method: ``generateContent``, ``streamGenerateContent``, ``countTokens``, ``embedContent``,
+        ``batchEmbedContents``, ``listModels``, ``getModel`` or "".
     :param body: the JSON as sent, ``{}`` when there is none or it cannot be read.
     :param canonical: the same with snake_case names, set once it passed the protobuf check.
     :param dummies: (content index, part index) of every dummy thought signature.
@@ -23,6 +25,8 @@ class RecordedRequest:
     :param connection: the number of the connection it came on, from 1.
     :param outcome: the HTTP status answered; None while nothing was sent.
     :param sent: the events or the one body that were to be sent.
+    :param sent_raw: the bytes of that body, before any gzip, and whole even if the script cuts them short: what the
+        client of a gateway must get that hands on answers untouched.
     :param script_error: what a test's own answering function raised.
     :param client_closed_at: ``time.monotonic()`` when the client was seen to have gone before the answer's end.
     :param finished_at: ``time.monotonic()`` when the fake was done with it.
@@ -44,6 +48,7 @@ class RecordedRequest:
     outcome: int | None = None
     refusal: Refusal | None = None
     sent: Any = None
+    sent_raw: bytes = b""
     script_error: str | None = None
     client_closed_at: float | None = None
     finished_at: float | None = None
@@ -63,6 +68,13 @@ class RecordedRequest:
         """``contents`` with snake_case names."""
         found = self.canonical.get("contents", [])
         return list(found)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The texts that are to be embedded, one a request."""
+        requests = self.canonical.get("requests", [self.canonical])
+        parts = [each["content"].get("parts", ()) for each in requests if "content" in each]
+        return ["".join(part.get("text", "") for part in found) for found in parts]
 
     @property
     def last_user_text(self) -> str:

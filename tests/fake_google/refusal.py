@@ -78,14 +78,18 @@ def field_error(path: str, words: str) -> Refusal:
 
 
 class FieldErrors:
-    """Starred findings of one check, told together, as Google does (agno-agi/agno issue 2112 shows several)."""
+    """Starred findings of one check, told together, as Google does (agno-agi/agno issue 2112 shows several).
 
-    def __init__(self) -> None:
+    :param message: the name of the request's message.
+    """
+
+    def __init__(self, message: str = "GenerateContentRequest") -> None:
+        self._message = message
         self._lines: list[str] = []
 
     def add(self, path: str, words: str) -> None:
         """Note one finding."""
-        self._lines.append(f"* GenerateContentRequest.{path}: {words}\n")
+        self._lines.append(f"* {self._message}.{path}: {words}\n")
 
     def refuse_if_any(self) -> None:
         """Raise the refusal that names them all.

@@ -83,6 +83,16 @@ def to_json(value: Any, *, indent: int | None = None) -> bytes:
     return written.encode("utf-8")
 
 
+def to_array(values: list[Any]) -> list[bytes]:
+    """The pieces of a JSON array as Google streams it: ``[{`` and ``,\r\n{`` begin an element, ``]`` stands alone.
+
+    So does an error that comes instead of a stream: ``[{"error": ...}]`` (google-gemini/gemini-cli issue 10513).
+    """
+    begins = [b",\r\n" if index else b"[" for index in range(len(values))]
+    elements = [begin + to_json(value, indent=2) + b"\n" for begin, value in zip(begins, values, strict=True)]
+    return [*(elements or [b"["]), b"]"]
+
+
 def count_tokens(text: str) -> int:
     """A rough count: a token for four characters, at least one."""
     return max(1, (len(text) + 3) // 4)

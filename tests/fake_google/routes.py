@@ -1,14 +1,17 @@
 """Which request is answered how: path, query, key, headers, and then the rules of the method.
 
-Sources: https://ai.google.dev/api/models, /api/generate-content, /api/tokens; keys only in ``x-goog-api-key``
-(https://ai.google.dev/gemini-api/docs/api-key): Google also takes ``?key=``, but a key in a URL ends up in logs.
+Sources: https://ai.google.dev/api/models, /api/generate-content, /api/tokens, /api/embeddings; keys only in
+``x-goog-api-key`` (https://ai.google.dev/gemini-api/docs/api-key): Google also takes ``?key=``, but a key in a URL ends
+up in logs. Only ``/v1beta``: the gateway calls no other version, whatever its clients call.
 """
 
 import base64
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.fake_google.families import family_of
+from tests.fake_google.embeddings import check_batch, check_embed, embed, embed_batch
+from tests.fake_google.models import describe, supports
 from tests.fake_google.protojson import canonical, strict_json
 from tests.fake_google.record import RecordedRequest
 from tests.fake_google.refusal import (
@@ -19,18 +22,22 @@ from tests.fake_google.refusal import (
     unregistered_refusal,
 )
 from tests.fake_google.render import count_tokens
-from tests.fake_google.script import Answer
-from tests.fake_google.validate import check_count, check_request
+from tests.fake_google.script import Answer, counted
+from tests.fake_google.validate import Rules, check_count, check_request
 
 if TYPE_CHECKING:
     from tests.fake_google.server import FakeGoogle
 
-_METHOD_PATH = re.compile(r"/v1beta/models/([^/:]+):(generateContent|streamGenerateContent|countTokens)")
+_METHOD_PATH = re.compile(
+    r"/v1beta/models/([^/:]+):(generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)"
+)
 _MODEL_PATH = re.compile(r"/v1beta/models/([^/:]+)")
 _QUERY = {
     "generateContent": {"alt", "$alt"},
     "streamGenerateContent": {"alt", "$alt"},
     "countTokens": {"alt", "$alt"},
+    "embedContent": {"alt", "$alt"},
+    "batchEmbedContents": {"alt", "$alt"},
     "listModels": {"alt", "$alt", "pageSize", "pageToken"},
     "getModel": {"alt", "$alt"},
 }
@@ -56,7 +63,7 @@ def check(google: "FakeGoogle", request: RecordedRequest, query: dict[str, str])
         return Answer(body=_list(google, query))
     if request.model not in google.models:
         raise model_not_found_refusal(request.model, "generateContent")
-    return Answer(body=_model(request.model))
+    return Answer(body=describe(request.model))
 
 
 def _route(request: RecordedRequest) -> bool:
@@ -101,17 +108,41 @@ def _post(google: "FakeGoogle", request: RecordedRequest) -> Answer | None:
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise Refusal("Invalid JSON payload received. Expected application/json.", why=f"Content-Type {content_type!r}")
-    if request.model not in google.models:
+    if request.model not in google.models or not supports(request.model, request.method):
         raise model_not_found_refusal(request.model, request.method)
     request.body = strict_json(request.raw)
-    request.canonical = canonical(request.body, method=request.method)
     rules = google.rules(request.key or "")
-    if request.method == "countTokens":
-        request.canonical = check_count(request.model, request.canonical, rules)
-        total = count_tokens(request.text)
-        return Answer(body={"totalTokens": total, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": total}]})
+    request.canonical = canonical(request.body, method=request.method, native=rules.native)
+    return _METHODS[request.method](request, rules)
+
+
+def _generate(request: RecordedRequest, rules: Rules) -> None:
     request.dummies = check_request(request.model, request.canonical, rules).dummies
-    return None
+
+
+def _count(request: RecordedRequest, rules: Rules) -> Answer:
+    request.canonical = check_count(request.model, request.canonical, rules)
+    total = count_tokens(request.text)
+    return counted(total, promptTokensDetails=[{"modality": "TEXT", "tokenCount": total}])
+
+
+def _embed(request: RecordedRequest, _: Rules) -> Answer:
+    check_embed(request.model, request.canonical)
+    return embed(request.model, request.canonical)
+
+
+def _embed_batch(request: RecordedRequest, _: Rules) -> Answer:
+    check_batch(request.model, request.canonical)
+    return embed_batch(request.model, request.canonical)
+
+
+_METHODS: dict[str, Callable[[RecordedRequest, Rules], Answer | None]] = {
+    "generateContent": _generate,
+    "streamGenerateContent": _generate,
+    "countTokens": _count,
+    "embedContent": _embed,
+    "batchEmbedContents": _embed_batch,
+}
 
 
 def _list(google: "FakeGoogle", query: dict[str, str]) -> JsonObject:
@@ -120,7 +151,7 @@ def _list(google: "FakeGoogle", query: dict[str, str]) -> JsonObject:
         raise Refusal(f"Invalid value at 'page_size' (TYPE_INT32), \"{size_text}\"")
     size = min(int(size_text) or 50, 1000)
     start = _page_start(query.get("pageToken", ""), len(google.models))
-    page: JsonObject = {"models": [_model(model) for model in google.models[start : start + size]]}
+    page: JsonObject = {"models": [describe(model) for model in google.models[start : start + size]]}
     if start + size < len(google.models):
         page["nextPageToken"] = base64.urlsafe_b64encode(f"page:{start + size}".encode()).decode()
     return page
@@ -136,20 +167,3 @@ def _page_start(token: str, total: int) -> int:
     if kind != "page" or not start.isdigit() or int(start) >= total:
         raise Refusal("Page token is not valid.")
     return int(start)
-
-
-def _model(model: str) -> JsonObject:
-    return {
-        "name": f"models/{model}",
-        "version": "001",
-        "displayName": model.replace("-", " ").title(),
-        "description": f"The {model} of the fake.",
-        "inputTokenLimit": 1048576,
-        "outputTokenLimit": 65536,
-        "supportedGenerationMethods": ["generateContent", "countTokens", "createCachedContent", "batchGenerateContent"],
-        "temperature": 1,
-        "topP": 0.95,
-        "topK": 64,
-        "maxTemperature": 2,
-        "thinking": family_of(model).thinks,
-    }

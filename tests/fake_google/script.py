@@ -19,7 +19,8 @@ Framing = Literal["chunked", "length", "close"]
 class Cut:
     """Where and how the connection ends too early.
 
-    :param after_events: whole events (or, of one body, 0) sent before the end; -1 means not even a status line.
+    :param after_events: whole events (or pieces of ``raw``, or, of one body, 0) sent before the end; -1 means not even
+        a status line.
     :param mid_event: half of the next event is sent as well.
     :param how: ``fin`` closes, ``rst`` resets, ``silence`` stays open and says nothing until the client goes.
     """
@@ -35,7 +36,7 @@ class Delivery:
 
     :param headers_s: seconds before the status line.
     :param first_byte_s: seconds between the headers and the first byte of the body.
-    :param between_s: seconds between two events.
+    :param between_s: seconds between two events, or pieces of ``raw``.
     :param crlf: SSE lines end in CRLF, as Google's do; else in LF.
     :param split_writes: bytes a write (each its own HTTP chunk), 0 for one write an event; cuts UTF-8 sequences.
     :param gzip: compress, if the client accepts it.
@@ -111,7 +112,8 @@ class Chunk:
 class Answer:
     """One answer of the fake: ``chunks``, or a ``body`` (JSON value or bytes) with its status.
 
-    :param body: a JSON value is sent as JSON, bytes as they are; None means that ``chunks`` count.
+    :param body: a JSON value is sent as JSON, bytes as they are, a tuple of bytes piece by piece as if each were an
+        event; None means that ``chunks`` count.
     :param others: the other candidates, for a request that asks for several.
     """
 
@@ -248,6 +250,11 @@ def empty(kind: Literal["no_parts", "no_candidates", "no_events", "empty_text"] 
             "empty_text": (Chunk((_EMPTY_TEXT,), finish="STOP"),),
         }[kind]
     )
+
+
+def counted(total: int, **more: Any) -> Answer:
+    """What countTokens answers: ``google.enqueue(counted(7, cachedContentTokenCount=3), method="countTokens")``."""
+    return Answer(body={"totalTokens": total, **more})
 
 
 def no_finish(*pieces: str) -> Answer:

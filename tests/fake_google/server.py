@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from tests.fake_google.families import KNOWN_MODELS
+from tests.fake_google.families import EMBEDDING_MODELS, KNOWN_MODELS
 from tests.fake_google.handler import Handler, Server
 from tests.fake_google.record import RecordedRequest
 from tests.fake_google.script import Answer, text
@@ -46,11 +46,12 @@ class FakeGoogle:
             google.assert_no_refusals()
 
     :param keys: the API keys it knows; a mapping names the project of each, else each has its own.
-    :param models: the models it knows.
+    :param models: the models it knows: those that generate, and those that embed.
     :param bind_signatures_to_project: refuse a thought signature that another project got.
     :param strict_dummies: refuse a dummy signature on a part that needs none.
     :param signature_refusal: how a bad signature is refused.
-    :param lenient_json_schema: let JSON Schema keywords pass that Google ignores; for native clients.
+    :param native: be no stricter than Google, for the bodies of native clients (see ``validate``).
+    :ivar native: as given; a test may change it until the next ``reset``.
     :ivar refuse_sampling: refuse temperature, topP and topK from Gemini 4 on, until the next ``reset``.
     """
 
@@ -58,11 +59,11 @@ class FakeGoogle:
         self,
         *,
         keys: Mapping[str, str] | Sequence[str] | None = None,
-        models: Iterable[str] = KNOWN_MODELS,
+        models: Iterable[str] = (*KNOWN_MODELS, *EMBEDDING_MODELS),
         bind_signatures_to_project: bool = False,
         strict_dummies: bool = False,
         signature_refusal: str = NOT_VALID,
-        lenient_json_schema: bool = False,
+        native: bool = False,
         port: int = 0,
     ) -> None:
         if keys is None:
@@ -70,7 +71,7 @@ class FakeGoogle:
         self.keys = dict(keys) if isinstance(keys, Mapping) else {key: f"project of {key}" for key in keys}
         self.models = tuple(models)
         self.ledger = SignatureLedger(bind_signatures_to_project, strict_dummies, signature_refusal)
-        self.lenient_json_schema = lenient_json_schema
+        self.native = self._native_at_first = native
         self.refuse_sampling = False
         self.default: Script = _DEFAULT_ANSWER
         self.requests: list[RecordedRequest] = []
@@ -126,9 +127,18 @@ class FakeGoogle:
         """The URL of a method, with its query if it has one: ``streamGenerateContent?alt=sse``."""
         return f"{self.url}/v1beta/models/{model}:{method}"
 
+    @property
+    def lenient_json_schema(self) -> bool:
+        """The former name of ``native``."""
+        return self.native
+
+    @lenient_json_schema.setter
+    def lenient_json_schema(self, value: bool) -> None:
+        self.native = value
+
     def rules(self, key: str) -> Rules:
         """What requests with this key are held against."""
-        return Rules(self.ledger, self.keys[key], self.lenient_json_schema, self.refuse_sampling)
+        return Rules(self.ledger, self.keys[key], self.native, self.refuse_sampling)
 
     # -- script --------------------------------------------------------------------------------------------------------
 
@@ -140,8 +150,9 @@ class FakeGoogle:
         :param answers: answers, or functions of the recorded request that return one.
         :param key: only for requests with this API key.
         :param model: only for requests to this model.
-        :param method: only for this method (``countTokens``, ``listModels``, ``getModel``, which otherwise answer by
-            themselves, or one of the two that generate); None is either of the two.
+        :param method: only for this method (``countTokens``, ``embedContent``, ``batchEmbedContents``, ``listModels``,
+            ``getModel``, which otherwise answer by themselves, or one of the two that generate); None is either of
+            the two.
         """
         with self._changed:
             self._queue.extend(_Queued(answer, key, model, method) for answer in answers)
@@ -201,9 +212,10 @@ class FakeGoogle:
                 raise TimeoutError(f"not within {timeout:g} s; {len(self.requests)} requests so far")
 
     def reset(self) -> None:
-        """Forget requests, queue, default answer and signatures; connections stay."""
+        """Forget requests, queue, default answer, switches and signatures; connections stay."""
         with self._changed:
             self.refuse_sampling = False
+            self.native = self._native_at_first
             self.requests = []
             self._queue.clear()
             self.default = _DEFAULT_ANSWER

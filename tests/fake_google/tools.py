@@ -22,7 +22,7 @@ _BAD_NAME = (
 BUILT_IN = ("google_search", "code_execution", "url_context", "file_search", "google_maps", "computer_use")
 
 
-def check_tools(request: JsonObject, family: Family, *, lenient_json_schema: bool = False) -> None:
+def check_tools(request: JsonObject, family: Family, *, native: bool = False) -> None:
     """Refuse what Google would refuse in ``tools`` and ``toolConfig``."""
     tools = request.get("tools", [])
     errors = FieldErrors()
@@ -33,7 +33,7 @@ def check_tools(request: JsonObject, family: Family, *, lenient_json_schema: boo
         if "google_search_retrieval" in tool:
             raise Refusal("google_search_retrieval is not supported. Please use google_search field instead.")
         for number, declared in enumerate(tool.get("function_declarations", ())):
-            _check_declaration(declared, f"{path}.function_declarations[{number}]", errors, lenient_json_schema)
+            _check_declaration(declared, f"{path}.function_declarations[{number}]", errors, native)
     errors.refuse_if_any()
     names = [declared["name"] for tool in tools for declared in tool.get("function_declarations", ())]
     for name in names:
@@ -51,11 +51,11 @@ def check_tools(request: JsonObject, family: Family, *, lenient_json_schema: boo
         _check_calling(tool_config["function_calling_config"], names)
 
 
-def _check_declaration(declared: JsonObject, path: str, errors: FieldErrors, lenient: bool) -> None:
+def _check_declaration(declared: JsonObject, path: str, errors: FieldErrors, native: bool) -> None:
     if not DECLARED_NAME.fullmatch(declared.get("name", "")):
         errors.add(f"{path}.name", _BAD_NAME)
         declared.setdefault("name", "")
-    if not declared.get("description", "").strip():
+    if not native and not declared.get("description", "").strip():
         errors.add(f"{path}.description", "required field is not set.")
     for plain, as_json in (("parameters", "parameters_json_schema"), ("response", "response_json_schema")):
         if plain in declared and as_json in declared:
@@ -63,13 +63,13 @@ def _check_declaration(declared: JsonObject, path: str, errors: FieldErrors, len
     if "parameters" in declared:
         if declared["parameters"].get("type") != "OBJECT":
             errors.add(f"{path}.parameters", "parameters schema should be of type OBJECT")
-        check_schema(declared["parameters"], f"{path}.parameters", errors)
+        check_schema(declared["parameters"], f"{path}.parameters", errors, native=native)
     if "response" in declared:
-        check_schema(declared["response"], f"{path}.response", errors)
+        check_schema(declared["response"], f"{path}.response", errors, native=native)
     if "parameters_json_schema" in declared:
-        check_parameters(declared["parameters_json_schema"], f"{path}.parameters_json_schema", errors, lenient=lenient)
+        check_parameters(declared["parameters_json_schema"], f"{path}.parameters_json_schema", errors, native=native)
     if "response_json_schema" in declared:
-        check_json_schema(declared["response_json_schema"], f"{path}.response_json_schema", errors, lenient=lenient)
+        check_json_schema(declared["response_json_schema"], f"{path}.response_json_schema", errors, native=native)
     if "behavior" in declared:
         errors.add(f"{path}.behavior", "only supported by the BidiGenerateContent method.")
 

@@ -20,14 +20,14 @@ RESPONSE_COUNT = (
 )
 
 
-def check_turns(contents: list[JsonObject], family: Family) -> None:
+def check_turns(contents: list[JsonObject], family: Family, *, native: bool = False) -> None:
     """Refuse calls and results out of place, and a last content that the model does not take."""
     previous: JsonObject | None = None
     for index, content in enumerate(contents):
-        role = content.get("role", "user")
+        role = _role(content)
         calls = _of_kind(content, "function_call")
         responses = _of_kind(content, "function_response")
-        if calls and (role != "model" or previous is None or previous.get("role") != "user"):
+        if calls and (role != "model" or previous is None or _role(previous) != "user"):
             raise Refusal(CALL_TURN_PLACE, why=f"contents[{index}], role {role}")
         if responses and role != "user":
             raise Refusal(RESPONSE_TURN_PLACE, why=f"contents[{index}]: functionResponse in role {role}")
@@ -38,10 +38,8 @@ def check_turns(contents: list[JsonObject], family: Family) -> None:
             # The guide on function calling: multimodal function responses are for Gemini 3 and newer.
             raise Refusal("Multimodal function responses are not supported for this model.", why=f"contents[{index}]")
         if open_calls:
-            _check_answers(open_calls, responses, index)
-        if responses and len(responses) < len(content["parts"]):
-            # dive pull 287, agentgateway issue 2811: text after the results counts as a model turn. Google takes text
-            # before them, which no gateway needs.
+            _check_answers(open_calls, responses, index, native)
+        if responses and (_has_text_last(content, family) if native else len(responses) < len(content["parts"])):
             raise Refusal(MODEL_LAST, why=f"contents[{index}] mixes functionResponse with other parts")
         previous = content
     last = contents[-1]
@@ -51,11 +49,27 @@ def check_turns(contents: list[JsonObject], family: Family) -> None:
         raise Refusal(MODEL_LAST)
 
 
+def _role(content: JsonObject) -> str:
+    """Results may come in the old role ``function``, if the check of roles let it pass."""
+    role = str(content.get("role", "user"))
+    return "user" if role == "function" else role
+
+
+def _has_text_last(content: JsonObject, family: Family) -> bool:
+    """Whether text follows the results, which counts as a model turn (dive pull 287, agentgateway issue 2811).
+
+    Google takes text before them, and media beside them (googleapis/python-genai issue 2792).
+    """
+    kinds = ["function_response" in part for part in content["parts"]]
+    after = content["parts"][len(kinds) - kinds[::-1].index(True) :]
+    return any("text" in part for part in after) and not family.takes_model_turn_last
+
+
 def _of_kind(content: JsonObject, kind: str) -> list[JsonObject]:
     return [part[kind] for part in content["parts"] if kind in part]
 
 
-def _check_answers(calls: list[JsonObject], responses: list[JsonObject], index: int) -> None:
+def _check_answers(calls: list[JsonObject], responses: list[JsonObject], index: int, native: bool) -> None:
     if len(calls) != len(responses):
         raise Refusal(RESPONSE_COUNT, why=f"contents[{index}]: {len(responses)} results for {len(calls)} calls")
     if Counter(call["name"] for call in calls) != Counter(answer["name"] for answer in responses):
@@ -68,6 +82,9 @@ def _check_answers(calls: list[JsonObject], responses: list[JsonObject], index: 
     if len(set(given)) != len(given):
         raise Refusal("Duplicate function call id in the function call turn.", why=f"contents[{index - 1}]: {given}")
     answer_ids = [(answer["name"], answer.get("id") or None) for answer in responses]
+    if native and not all(identity for _, identity in (*call_ids, *answer_ids)):
+        # Google's own examples return results without ids: https://ai.google.dev/gemini-api/docs/function-calling.
+        return
     if Counter(call_ids) != Counter(answer_ids):
         raise Refusal(
             "functionResponse.id does not match functionCall.id", why=f"contents[{index}]: {answer_ids} for {call_ids}"

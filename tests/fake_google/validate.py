@@ -3,11 +3,15 @@
 ``validate`` is a pure function but for the ledger of signatures: bytes in, ``Checked`` or ``Refusal`` out. The checks
 run in Google's order: JSON, the protobuf message, contents, turns, signatures, tools, generation config.
 
-On purpose stricter than Google, because no gateway needs more: a lone value where a list belongs, a key that stands
-twice, JSON Schema keywords that Google ignores, empty ``properties``, other parts beside functionResponses, a signature
-on a call with other arguments, a final model turn on ``gemini-pro-latest`` (which still took one when last measured).
-The words are ours where no source shows Google's: mismatched names and doubled ids of results, media in results on 2.5,
-the keywords and references of JSON Schema, ``allowedFunctionNames``, doubled safety categories.
+On purpose stricter than Google, because no gateway that writes its own requests needs more: a lone value where a list
+belongs, JSON Schema keywords that Google ignores and its types in upper case, ``properties`` that are empty, functions
+without a description, other parts beside functionResponses, results without the id of their call, the role ``function``
+on models before 3.6. ``Rules.native`` takes them as Google does: for bodies that a gateway hands on as they came.
+
+Stricter in any case: a key that stands twice, a signature on a call with other arguments, several contents of which one
+has no role, a final model turn on ``gemini-pro-latest`` (which still took one when last measured). The words are ours
+where no source shows Google's: mismatched names and doubled ids of results, media in results on 2.5, the keywords and
+references of JSON Schema, ``allowedFunctionNames``, doubled safety categories.
 """
 
 from dataclasses import dataclass, field
@@ -40,13 +44,13 @@ class Rules:
 
     :param ledger: the signatures that count as real.
     :param project: whose key sends the request.
-    :param lenient_json_schema: let JSON Schema keywords pass that Google ignores.
+    :param native: no stricter than Google, for bodies that native clients wrote.
     :param refuse_sampling: refuse temperature, topP and topK from Gemini 4 on, as Google has announced.
     """
 
     ledger: SignatureLedger = field(default_factory=SignatureLedger)
     project: str = ""
-    lenient_json_schema: bool = False
+    native: bool = False
     refuse_sampling: bool = False
 
 
@@ -56,7 +60,8 @@ def validate(model: str, body: bytes, rules: Rules | None = None) -> Checked:
     :param model: the name in the path, without ``models/``.
     :raises Refusal: what Google would answer.
     """
-    return check_request(model, parse(body), rules or Rules())
+    rules = rules or Rules()
+    return check_request(model, parse(body, native=rules.native), rules)
 
 
 def check_request(model: str, request: JsonObject, rules: Rules) -> Checked:
@@ -64,15 +69,13 @@ def check_request(model: str, request: JsonObject, rules: Rules) -> Checked:
     family = family_of(model)
     _check_model_field(model, request)
     contents = request.get("contents", [])
-    check_contents(contents)
+    check_contents(contents, family, native=rules.native)
     if "system_instruction" in request:
         check_system_instruction(request["system_instruction"], family)
-    check_turns(contents, family)
+    check_turns(contents, family, native=rules.native)
     dummies = check_signatures(contents, family, rules.ledger, rules.project)
-    check_tools(request, family, lenient_json_schema=rules.lenient_json_schema)
-    check_generation(
-        request, family, lenient_json_schema=rules.lenient_json_schema, refuse_sampling=rules.refuse_sampling
-    )
+    check_tools(request, family, native=rules.native)
+    check_generation(request, family, native=rules.native, refuse_sampling=rules.refuse_sampling)
     return Checked(request, tuple(dummies))
 
 
@@ -92,11 +95,11 @@ def check_count(model: str, request: JsonObject, rules: Rules) -> JsonObject:
         raise Refusal("* CountTokensRequest.generate_content_request.model: model is not specified\n")
     _check_model_field(model, inner)
     family = family_of(model)
-    check_contents(inner.get("contents", []))
+    check_contents(inner.get("contents", []), family, native=rules.native)
     if "system_instruction" in inner:
         check_system_instruction(inner["system_instruction"], family)
-    check_tools(inner, family, lenient_json_schema=rules.lenient_json_schema)
-    check_generation(inner, family, lenient_json_schema=rules.lenient_json_schema)
+    check_tools(inner, family, native=rules.native)
+    check_generation(inner, family, native=rules.native)
     return dict(inner)
 
 
