@@ -20,6 +20,6 @@ def test_the_benchmark_measures_all_three_servers_and_judges_each_bar(tmp_path: 
     rows = [
         line for line in run.stdout.splitlines() if line.startswith(("CPU:", "PSS", "start-up", "added", "requests"))
     ]
-    assert len(rows) == 12
+    assert len(rows) == 16
     verdicts = [line for line in run.stdout.splitlines() if line.startswith(("PASS", "FAIL"))]
     assert len(verdicts) == 4

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import bench_upstream
 
-Protocol = Literal["openai", "gemini"]
+Protocol = Literal["openai", "gemini", "anthropic"]
 
 _TIMEOUT_S = 30.0
 _READ_BYTES = 65536
@@ -124,4 +124,9 @@ def _openai_text(answer: dict[str, Any]) -> str:
     return (choice.get("message") or choice["delta"]).get("content") or ""
 
 
-_TEXTS = {"gemini": _gemini_text, "openai": _openai_text}
+def _anthropic_text(answer: dict[str, Any]) -> str:
+    blocks = answer.get("content") or [answer.get("delta") or {}]
+    return "".join(block.get("text", "") for block in blocks)
+
+
+_TEXTS = {"gemini": _gemini_text, "openai": _openai_text, "anthropic": _anthropic_text}

@@ -74,6 +74,7 @@ class Load:
     :ivar events: of each answer; the pieces of its text when it is not streamed.
     :ivar pace_us: microseconds between two events, 0 for all at once.
     :ivar times: requests of each client in one burst.
+    :ivar spoken: what agproxy's client speaks; the other servers know one protocol each.
     """
 
     title: str
@@ -84,15 +85,24 @@ class Load:
     pace_us: int = 0
     large: bool = False
     per_event: bool = False
+    spoken: Protocol = "openai"
 
     @property
     def units(self) -> int:
         """What the CPU time of a burst is divided by."""
         return self.clients * self.times * (self.events if self.per_event else 1)
 
+    def protocol(self, server: Server) -> Protocol:
+        """What a server is spoken to in."""
+        return self.spoken if server.app == "agproxy.wsgi:app" else server.protocol
+
     def request(self, protocol: Protocol) -> bytes:
         """The bytes of the request."""
         model = bench_upstream.model(self.events, self.pace_us)
+        if protocol == "anthropic":
+            messages = [{"role": "user", "content": _QUESTION}]
+            asked = {"model": model, "max_tokens": 4096, "stream": self.stream, "messages": messages}
+            return bench_client.post("/v1/messages", asked)
         if protocol == "openai":
             chat = _large_chat() if self.large else {"messages": [{"role": "user", "content": _QUESTION}]}
             return bench_client.post("/v1/chat/completions", {"model": model, "stream": self.stream, **chat})
@@ -111,7 +121,12 @@ SINGLE = Load("small chat, 1 client", events=3, clients=1, times=100, stream=Fal
 SHORT = Load("stream of 1 event", events=1, clients=8, times=12)
 AT_ONCE = Load("event, all at once", events=250, clients=8, times=2, per_event=True)
 LARGE = Load("200 KB conversation", events=3, clients=4, times=4, stream=False, large=True)
-LOADS = (REQUEST, SINGLE, LARGE, PACED, AT_ONCE, SHORT)
+OTHERS = tuple(
+    replace(load, title=f"{words}: {load.title}", spoken=spoken)
+    for words, spoken in (("Messages", "anthropic"), ("Gemini's", "gemini"))
+    for load in (REQUEST, PACED)
+)
+LOADS = (REQUEST, SINGLE, LARGE, PACED, AT_ONCE, SHORT, *OTHERS)
 FIRST_EVENT = Load("", events=3, clients=1, times=20)
 
 
@@ -142,7 +157,7 @@ class Row:
 
     def __str__(self) -> str:
         cells = (f"{min(self.values[s.name]):.{self.digits}f} {self.median(s.name):.{self.digits}f}" for s in SERVERS)
-        return f"{self.title:32} {self.unit:5}" + "".join(f"{cell:>16}" for cell in cells) + f"{self.ratio():>14.2f}"
+        return f"{self.title:38} {self.unit:5}" + "".join(f"{cell:>16}" for cell in cells) + f"{self.ratio():>14.2f}"
 
 
 @dataclass(frozen=True)
@@ -227,7 +242,7 @@ class Bench:
         wall_s = dict.fromkeys(order, 0.0)
         for _ in range(self._plan.bursts):
             for server in order:
-                request = load.request(server.protocol)
+                request = load.request(load.protocol(server))
                 before = trees[server].cpu_s()
                 wall_s[server] += bench_client.burst_s(connections[server][: load.clients], request, load.times)
                 cpu_s[server] += trees[server].cpu_s() - before
@@ -263,8 +278,9 @@ class Bench:
     def _check(self, server: Server, client: Client) -> None:
         """Every server must give the same text, and all of it."""
         for load in LOADS:
-            body = client.exchange(load.request(server.protocol))
-            text = bench_client.answer_text(server.protocol, body, stream=load.stream)
+            protocol = load.protocol(server)
+            body = client.exchange(load.request(protocol))
+            text = bench_client.answer_text(protocol, body, stream=load.stream)
             if text != "".join(bench_upstream.words(load.events)):
                 raise WrongAnswer(f"{server.name} answers {load.title!r} with another text: {body[:300]!r}")
 
@@ -384,7 +400,7 @@ def main() -> int:
             print(f"tools/bench: {error}", file=sys.stderr)
             return 2
     names = "".join(f"{server.name:>16}" for server in SERVERS)
-    print(f"{'each: min median':38}{names}{'agproxy/floor':>14}")
+    print(f"{'each: min median':44}{names}{'agproxy/floor':>14}")
     print(*bench.rows(), sep="\n")
     found = bars(bench)
     print("", *found, f"\nmeasured in {time.perf_counter() - began:.0f} s", sep="\n")
