@@ -223,13 +223,13 @@ class Call:
             chunks = answer.chunks(before_read)
             held: list[Event] = []
             heard = False
+            keeper = signatures.Keeper(self._gateway.store)
             for event in self._ask.events(upstream, chunks, self._chat, self._reading(encoded, answer)):
                 inner = event.event if isinstance(event, OtherChoice) else event
                 if isinstance(inner, Finish) and inner.note:
                     words = _one_line(inner.note, account)
                     log.info("answer ended account=%s model=%s reason=%s", account.name, self._model, words)
-                if isinstance(event, ToolCallStart):
-                    signatures.keep(event, self._gateway.store)
+                keeper.note(event)
                 if self._started:
                     yield event
                     continue
@@ -241,7 +241,7 @@ class Call:
                         continue
                     self._started = True
                     self._gateway.pool.succeeded(account, model=self._quota, session=self.session)
-                    self._repairs.proved()
+                    self._proved()
                     yield from held
         finally:
             answer.close()
@@ -379,6 +379,12 @@ class Call:
         self._repairs.mend(error, upstream, used=self._encode(upstream).used)
         if "n" in self._repairs.without:
             self._ask_for_others(range(1, self._wanted))
+
+    def _proved(self) -> None:
+        """The request was accepted: what was mended in it, the next ones need not try."""
+        if not self._repairs.keep_signatures:
+            signatures.refused(self._asked, self._gateway.store)
+        self._repairs.proved()
 
     # Other answers.
 
