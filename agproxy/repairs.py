@@ -60,9 +60,10 @@ class Repairs:
             return False
         if upstream.is_about_signature(error):
             return self.keep_signatures
-        fault = upstream.schema_fault(error)
-        if fault is not None and fault[0] < len(self._chat.tools):
-            return fault[1] not in self.dropped.get(self._chat.tools[fault[0]].name, frozenset())
+        if self._faults(error, upstream):
+            return True
+        if upstream.schema_faults(error):
+            return False
         return upstream.refused_setting(error, used) is not None
 
     def mend(self, error: UpstreamRefusal, upstream: ModuleType, *, used: frozenset[str]) -> None:
@@ -71,16 +72,22 @@ class Repairs:
         if upstream.is_about_signature(error):
             self.keep_signatures = False
             return
-        fault = upstream.schema_fault(error)
-        if fault is not None and fault[0] < len(self._chat.tools):
-            tool = self._chat.tools[fault[0]]
-            self.dropped = {**self.dropped, tool.name: self.dropped.get(tool.name, frozenset()) | {fault[1]}}
-            self._faulty[tool.name] = tool
+        if faults := self._faults(error, upstream):
+            for tool, keyword in faults:
+                self.dropped = {**self.dropped, tool.name: self.dropped.get(tool.name, frozenset()) | {keyword}}
+                self._faulty[tool.name] = tool
             return
         refused = upstream.refused_setting(error, used)
         self.without |= {refused}
         if refused not in _OF_THE_REQUEST and upstream.is_of_the_model(error):
             self._lasting |= {refused}
+
+    def _faults(self, error: UpstreamRefusal, upstream: ModuleType) -> list[tuple[Tool, str]]:
+        """The schema keywords that it refuses and that are not left out yet."""
+        named = [
+            (self._chat.tools[at], word) for at, word in upstream.schema_faults(error) if at < len(self._chat.tools)
+        ]
+        return [(tool, word) for tool, word in named if word not in self.dropped.get(tool.name, frozenset())]
 
     def proved(self) -> None:
         """The mended request was answered: what this one did without, the next ones need not try."""

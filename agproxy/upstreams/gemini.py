@@ -15,7 +15,7 @@ from agproxy.upstreams.gemini_errors import (
     is_about_signature,
     is_of_the_model,
     refused_setting,
-    schema_fault,
+    schema_faults,
 )
 from agproxy.upstreams.gemini_native import encode_native, native_endpoint, relay_stream, relay_whole
 from agproxy.upstreams.gemini_reply import decode_stream
@@ -29,7 +29,7 @@ __all__ = [
     "is_about_signature",
     "is_of_the_model",
     "refused_setting",
-    "schema_fault",
+    "schema_faults",
     "endpoint",
     "count_endpoint",
     "encode_count",
@@ -104,6 +104,8 @@ def decode_models(page: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
     models = page.get("models") or []
     if not isinstance(models, list):
         raise UpstreamCut("Gemini's list of models is no list")
-    found = [model for model in models if isinstance(model, dict) and isinstance(model.get("name"), str)]
+    found = [
+        model for model in models if isinstance(model, dict) and isinstance(name := model.get("name"), str) and name
+    ]
     token = page.get("nextPageToken")
     return found, token if isinstance(token, str) else ""

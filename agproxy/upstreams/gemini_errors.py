@@ -135,16 +135,23 @@ def is_about_signature(error: UpstreamRefusal) -> bool:
     return error.status == 400 and _SIGNATURE.search(error.message) is not None
 
 
-def schema_fault(error: UpstreamRefusal) -> tuple[int, str] | None:
-    """The declaration (its index) and the schema keyword that a 400 refuses, or None.
+def schema_faults(error: UpstreamRefusal) -> tuple[tuple[int, str], ...]:
+    """The declarations (by index) and the schema keywords in them that a 400 refuses; it may name several, a line each.
 
     ``Invalid JSON payload received. Unknown name "x" at 'tools[0].function_declarations[2].parameters': ...``
     """
-    declaration = _DECLARATION.search(error.message)
-    if error.status != 400 or declaration is None:
-        return None
-    keyword = _UNKNOWN_NAME.search(error.message) or _KEYWORD.search(error.message)
-    return (int(declaration[1]), keyword[1]) if keyword else None
+    if error.status != 400:
+        return ()
+    found = [fault for line in error.message.splitlines() if (fault := _fault(line))]
+    if not found and (fault := _fault(error.message)):
+        found = [fault]
+    return tuple(dict.fromkeys(found))
+
+
+def _fault(words: str) -> tuple[int, str] | None:
+    declaration = _DECLARATION.search(words)
+    keyword = _UNKNOWN_NAME.search(words) or _KEYWORD.search(words)
+    return (int(declaration[1]), keyword[1]) if declaration and keyword else None
 
 
 # Settings that some models have and others refuse, by the names of ``gemini_settings``, in the words of the service:

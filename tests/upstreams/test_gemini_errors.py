@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agproxy.errors import UpstreamRefusal
-from agproxy.upstreams.gemini_errors import decode_error, is_about_signature, refused_setting, schema_fault
+from agproxy.upstreams.gemini_errors import decode_error, is_about_signature, refused_setting, schema_faults
 
 RECORDED = Path(__file__).parents[1] / "data" / "gemini_errors"
 NOW = 1_780_000_000.0
@@ -122,7 +122,7 @@ def test_is_about_signature(name: str) -> None:
 def test_only_a_400_is_about_a_signature_or_a_schema(status: int) -> None:
     error = UpstreamRefusal("Thought signature is not valid: function_declarations[0].format", status=status)
     assert not is_about_signature(error)
-    assert schema_fault(error) is None
+    assert schema_faults(error) == ()
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,15 @@ def test_signature_refusals_are_matched_loosely(words: str) -> None:
     assert is_about_signature(UpstreamRefusal(words, status=400))
 
 
+def test_all_schema_faults_of_one_refusal_are_told() -> None:
+    words = "Invalid JSON payload received. Unknown name \"{}\" at 'tools[0].function_declarations[{}].parameters': no"
+    lines = [words.format(*fault) for fault in (("const", 0), ("if", 2), ("const", 0))]
+    assert schema_faults(UpstreamRefusal("\n".join(lines), status=400)) == ((0, "const"), (2, "if"))
+
+
 @pytest.mark.parametrize("name", BODIES)
 def test_schema_fault(name: str) -> None:
-    assert schema_fault(recorded(name)) == SCHEMA_FAULTS.get(name)
+    assert schema_faults(recorded(name))[:1] == ((SCHEMA_FAULTS[name],) if name in SCHEMA_FAULTS else ())
 
 
 @pytest.mark.parametrize(
@@ -158,7 +164,7 @@ def test_schema_fault(name: str) -> None:
     ],
 )
 def test_schema_fault_in_other_words(words: str, fault: tuple[int, str] | None) -> None:
-    assert schema_fault(UpstreamRefusal(words, status=400)) == fault
+    assert schema_faults(UpstreamRefusal(words, status=400)) == ((fault,) if fault else ())
 
 
 @pytest.mark.parametrize(
@@ -330,7 +336,7 @@ def test_long_message_is_cut_and_costs_little() -> None:
     error = decode_error(400, {}, json.dumps(body).encode(), now=0)
     assert len(error.message) < 2100
     started = process_time()
-    assert (schema_fault(error), refused_setting(error), is_about_signature(error)) == (None, None, False)
+    assert (schema_faults(error), refused_setting(error), is_about_signature(error)) == ((), None, False)
     assert process_time() - started < 0.5
 
 
