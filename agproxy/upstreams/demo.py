@@ -25,7 +25,7 @@ from agproxy.upstreams.gemini import (
     refused_setting,
     relay_stream,
     relay_whole,
-    schema_fault,
+    schema_faults,
 )
 
 __all__ = [
@@ -42,7 +42,7 @@ __all__ = [
     "is_about_signature",
     "is_of_the_model",
     "refused_setting",
-    "schema_fault",
+    "schema_faults",
     "encode_native",
     "relay_stream",
     "relay_whole",
@@ -74,6 +74,8 @@ MARK = "[agproxy demo]"
 
 _SLOW_S = 0.4
 _DIMENSIONS = 768
+# Fields whose content is JSON of the client's, or a schema of it.
+_OWN_NAMES = ("args", "response", "parameters", "parametersJsonSchema", "responseSchema", "responseJsonSchema")
 _SNAKE = re.compile(r"_([a-z])")
 _SIGNATURE = "YWdwcm94eSBkZW1v"  # base64, as Gemini's are
 _HELP = (
@@ -108,7 +110,16 @@ def play_native(body: bytes, model: str, method: str) -> Iterator[tuple[float, b
 
     Wire: https://ai.google.dev/api/generate-content, .../api/tokens and .../api/embeddings
     """
-    request = _camel(json.loads(body))
+    try:
+        played = list(_native(_camel(json.loads(body)), model, method))
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        words = {"code": 400, "message": f"{MARK} this is no request: {error}", "status": "INVALID_ARGUMENT"}
+        refused = json.dumps({"error": words}).encode()
+        played = [(0.0, b"data: " + refused + b"\r\n\r\n" if method == "streamGenerateContent" else refused)]
+    yield from played
+
+
+def _native(request: dict[str, Any], model: str, method: str) -> Iterator[tuple[float, bytes]]:
     match method:
         case "countTokens":
             counted = request.get("generateContentRequest") or request
@@ -124,12 +135,13 @@ def play_native(body: bytes, model: str, method: str) -> Iterator[tuple[float, b
 
 
 def _camel(value: Any) -> Any:
-    """A request with the names of its fields in camel case; those of arguments and properties may change, too."""
+    """A request with the names of its fields in camel case; what holds names of the client's own stays as it is."""
     if isinstance(value, list):
         return [_camel(each) for each in value]
-    if isinstance(value, dict):
-        return {_SNAKE.sub(lambda match: match[1].upper(), name): _camel(each) for name, each in value.items()}
-    return value
+    if not isinstance(value, dict):
+        return value
+    named = {_SNAKE.sub(lambda match: match[1].upper(), name): each for name, each in value.items()}
+    return {name: each if name in _OWN_NAMES else _camel(each) for name, each in named.items()}
 
 
 def _turns(contents: Any) -> list[dict[str, Any]]:
@@ -191,10 +203,18 @@ def _answer(request: dict[str, Any], prompt: str) -> tuple[list[dict[str, Any]],
         images = sum("inlineData" in part for part in request["contents"][-1]["parts"])
         seen = f" and sent {images} image(s)" if images else ""
         text = f"{MARK} You said {json.dumps(prompt[-300:], ensure_ascii=False)}{seen}. {_HELP}"
-    words, reason = _limited(text, request.get("generationConfig") or {})
+    config = request.get("generationConfig") or {}
+    if config.get("responseMimeType") == "application/json":
+        return [*parts, {"text": json.dumps(_json_answer(config, text), ensure_ascii=False)}], "STOP"
+    words, reason = _limited(text, config)
     pieces = [" ".join(words[start : start + 3]) for start in range(0, len(words), 3)]
     parts += [{"text": piece if not number else f" {piece}"} for number, piece in enumerate(pieces)]
     return parts, reason
+
+
+def _json_answer(config: dict[str, Any], text: str) -> Any:
+    schema = config.get("responseJsonSchema") or config.get("responseSchema")
+    return _example(schema) if isinstance(schema, dict) else {"answer": text}
 
 
 def _results(request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -227,7 +247,7 @@ def _call(request: dict[str, Any], prompt: str) -> dict[str, Any] | None:
     return {
         "id": f"demo-{step + 1}-{len(prompt)}",
         "name": tool["name"],
-        "args": _example(tool.get("parametersJsonSchema") or {"type": "object"}),
+        "args": _example(tool.get("parametersJsonSchema") or tool.get("parameters") or {"type": "object"}),
     }
 
 
@@ -238,10 +258,11 @@ def _example(schema: dict[str, Any]) -> Any:
     if schema.get("anyOf"):
         return _example(schema["anyOf"][0])
     kind = schema.get("type")
-    match kind[0] if isinstance(kind, list) else kind:
+    match str(kind[0] if isinstance(kind, list) else kind).lower():  # in upper case in Google's own schemas
         case "object":
             properties = schema.get("properties") or {}
-            return {name: _example(properties[name]) for name in schema.get("required") or () if name in properties}
+            wanted = schema.get("required") or properties
+            return {name: _example(properties[name]) for name in wanted if name in properties}
         case "array":
             items = schema.get("items")
             return [_example(items)] * min(schema.get("minItems", 0), 10) if isinstance(items, dict) else []
