@@ -232,7 +232,9 @@ def _found(method: str, path: str, methods_of: MethodsOf) -> NearMiss | None:
     if rest and not methods:
         meant, rest = f"{meant}/{rest}", ""
     missing = ""
-    if dialect == "gemini" and not methods:
+    if endpoint is ACTION and not methods:
+        missing = "agproxy does not have this method of a model"
+    elif dialect == "gemini" and not methods:
         missing = next(
             (entry.problem for entry in (endpoint, GOOGLE_NAMES.get(endpoint.tail[0])) if entry and entry.problem), ""
         )

@@ -1,5 +1,6 @@
 """Every path that agproxy answers; for others, what ``near_misses`` makes of them."""
 
+import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Protocol
@@ -7,7 +8,7 @@ from typing import Any, Protocol
 from werkzeug import Response
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.exceptions import NotFound as WerkzeugNotFound
-from werkzeug.routing import Map, Rule
+from werkzeug.routing import Map, PathConverter, Rule
 
 from agproxy import clients, near_misses
 from agproxy.auth import Headers
@@ -52,7 +53,15 @@ def _rule(method: str, path: str, handler: Handler, protocol: ModuleType | None,
     return Rule(path, methods=[method], endpoint=(handler, protocol, is_health))
 
 
-_METHODS = "<any(generateContent,streamGenerateContent,countTokens,embedContent,batchEmbedContents):method>"
+_METHOD_NAMES = ("generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents")
+_METHODS = f"<any({','.join(_METHOD_NAMES)}):method>"
+
+
+class _ModelConverter(PathConverter):
+    """The name of a model, which may hold slashes and colons, but does not end in one of Gemini's methods."""
+
+    regex = "[^/].*?" + "".join(f"(?<!:{name})" for name in _METHOD_NAMES)
+
 
 ROUTES = Map(
     [
@@ -60,7 +69,7 @@ ROUTES = Map(
         _rule("GET", "/health", health.healthz, openai_chat, is_health=True),
         # The same paths for clients of all protocols, whose headers tell them apart.
         _rule("GET", "/v1/models", models.list_models, None),
-        _rule("GET", "/v1/models/<path:model>", models.get_model, None),
+        _rule("GET", "/v1/models/<model:model>", models.get_model, None),
         _rule("GET", "/v1/models/claude", models.list_for_anthropic, anthropic_messages),
         _rule("POST", "/v1/chat/completions", chat.complete, openai_chat),
         _rule("POST", "/v1/completions", chat.complete, openai_completions),
@@ -81,7 +90,7 @@ ROUTES = Map(
         _rule("POST", "/v1/api/event_logging/batch", messages.telemetry, anthropic_messages, is_health=True),
         # Gemini's own API; google-genai 3 asks for v1, older ones and the Gemini CLI for v1beta.
         _rule("GET", "/v1beta/models", models.list_models, gemini),
-        _rule("GET", "/v1beta/models/<path:model>", models.get_model, gemini),
+        _rule("GET", "/v1beta/models/<model:model>", models.get_model, gemini),
         _rule("POST", f"/v1beta/models/<path:model>:{_METHODS}", native.relay, gemini),
         _rule("POST", f"/v1/models/<path:model>:{_METHODS}", native.relay, gemini),
         _rule("POST", "/v1beta/models/<path:model>/countTokens", native.count, gemini),
@@ -89,10 +98,11 @@ ROUTES = Map(
         # Where Google serves OpenAI's clients, so that the host is all they have to change:
         # https://ai.google.dev/gemini-api/docs/openai
         _rule("GET", "/v1beta/openai/models", models.list_models, openai_chat),
-        _rule("GET", "/v1beta/openai/models/<path:model>", models.get_model, openai_chat),
+        _rule("GET", "/v1beta/openai/models/<model:model>", models.get_model, openai_chat),
         _rule("POST", "/v1beta/openai/chat/completions", chat.complete, openai_chat),
         _rule("POST", "/v1beta/openai/completions", chat.complete, openai_completions),
     ],
+    converters={"model": _ModelConverter},
     strict_slashes=True,
     merge_slashes=False,
     redirect_defaults=False,
@@ -109,7 +119,7 @@ def match(method: str, path: str, caller: Caller) -> tuple[Endpoint, dict[str, A
     :raises MethodNotAllowed: not with this method.
     """
     try:
-        if path.startswith("//"):  # which Werkzeug would take for one slash
+        if path.startswith("//") or not path:  # which Werkzeug would take for one slash, or redirect to one
             raise WerkzeugNotFound
         endpoint, values = _ADAPTER.match(path, method)
     except WerkzeugNotFound:
@@ -161,7 +171,7 @@ def _near(method: str, path: str, caller: Caller) -> NearMiss | None:
 
 def _not_found(method: str, path: str, miss: NearMiss | None, caller: Caller) -> NotFound:
     client = clients.identify(caller.headers)
-    dialect = (client.dialect if client else "") or (miss.dialect if miss else suggested(path, caller.headers).NAME)
+    dialect = (client.dialect if client else "") or (miss.dialect if miss else _suggested(path, caller))
     return NotFound(
         near_misses.explain(
             method, path, miss, client=client, dialect=dialect, root_url=caller.root_url, methods_of=methods_of
@@ -171,6 +181,12 @@ def _not_found(method: str, path: str, miss: NearMiss | None, caller: Caller) ->
 
 def _not_allowed(method: str, path: str, allow: tuple[str, ...], caller: Caller) -> MethodNotAllowed:
     client = clients.identify(caller.headers)
-    dialect = (client.dialect if client else "") or suggested(path, caller.headers).NAME
+    dialect = (client.dialect if client else "") or _suggested(path, caller)
     message = near_misses.explain_method(method, path, allow, client=client, dialect=dialect, root_url=caller.root_url)
     return MethodNotAllowed(message, allow=allow)
+
+
+def _suggested(path: str, caller: Caller) -> str:
+    has_key = re.search(rb"(?:^|&)key=", caller.query_string) is not None
+    name: str = suggested(path, caller.headers, has_query_key=has_key).NAME
+    return name

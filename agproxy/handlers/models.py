@@ -28,6 +28,7 @@ def list_for_anthropic(gateway: Gateway, request: Request) -> Response:
 
 
 def _model(gateway: Gateway, request: Request, name: str) -> Listed:
+    name = name.removeprefix("models/")  # as Gemini writes names
     resolution = gateway.resolve_any(name)
     request.mapped_model = resolution.model
     known = gateway.catalog.models().get(resolution.model, {})

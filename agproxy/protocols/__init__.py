@@ -31,7 +31,7 @@ _IN_USER_AGENTS = (
     ("anthropic", anthropic_messages),
     ("claude-", anthropic_messages),
     ("google-genai-sdk/", gemini),
-    ("geminicli/", gemini),
+    ("geminicli", gemini),
     ("ai-sdk/google", gemini),
 )
 

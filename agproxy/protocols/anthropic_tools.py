@@ -113,6 +113,9 @@ def _declare(holder: Body, path: str, known: dict[str, Tool | str], ignored: lis
     kind = fields.string(holder, "type", path=f"{path}.") or "custom"
     if kind.startswith("web_search"):
         name = fields.string(holder, "name", path=f"{path}.") or "web_search"
+        if name in known:
+            ignored.append(path)
+            return name
         known[name] = path
         ignored += [f"{path}.{option}" for option, extra in holder.items() if option not in ("type", "name") and extra]
         return name

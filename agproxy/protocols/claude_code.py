@@ -9,8 +9,9 @@ from agproxy.chat import ChatRequest, Message, TextPart
 _BACKGROUND = re.compile(
     r"You are naming a coding session|[Ss]ummarize this coding conversation in under \d+ characters"
     r"|[Aa]nalyze if this message indicates a new conversation topic|generate a concise,? [\w, -]{0,40}title"
-    r"|Write a \d+-\d+ word title|helpful AI assistant tasked with summarizing conversations"
+    r"|Write a \d+-\d+ word title"
 )
+_SUMMARIST = "You are a helpful AI assistant tasked with summarizing conversations"
 # The conversation in short, to go on with: /compact.
 _SUMMING_UP = re.compile(
     r"CRITICAL: Respond with TEXT ONLY\. Do NOT call any tools\."
@@ -22,7 +23,11 @@ _PINGS = ("warmup", "quota")
 
 def is_background(chat: ChatRequest) -> bool:
     """Whether this is one of Claude Code's calls for a title or a summary, and no part of the conversation."""
-    if any(_BACKGROUND.search(text) for text in _texts(chat.messages, "system")):
+    instructions = _texts(chat.messages, "system")
+    # Beside tools the instructions may quote anything: what the user's files and commits say.
+    if any(text.startswith(_SUMMARIST) for text in instructions):
+        return True
+    if not chat.tools and any(_BACKGROUND.search(text) for text in instructions):
         return True
     said = _texts(chat.messages[-1:], "user")
     return bool(said) and (

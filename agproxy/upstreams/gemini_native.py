@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from agproxy.chat import Event, Finish, FinishReason, Relayed, Usage
+from agproxy.chat import Effort, Event, Finish, FinishReason, Relayed, Thinking, Usage
 from agproxy.errors import UnusableAnswer, UpstreamCut, UpstreamError
 from agproxy.jsonwire import encode_json
 from agproxy.models import needs_thought_signatures
 from agproxy.upstreams.gemini_reply import BLOCKED, BROKEN, CUT_SHORT, response, usage_of
 from agproxy.upstreams.gemini_request import DUMMY_SIGNATURE, EncodedRequest
+from agproxy.upstreams.gemini_thinking import encode_thinking
 
 Body = dict[str, Any]
 
@@ -81,6 +82,7 @@ def encode_native(
     used: set[str] = set()
     ignored: list[str] = []
     if native.is_mapped:
+        _translate_thinking(request, model)
         used, ignored = _do_without(request, without)
     return EncodedRequest(
         body=native.raw if body == native.body else encode_json(body),
@@ -282,6 +284,24 @@ def _without(schema: Body, words: frozenset[str]) -> Body:
     return kept
 
 
+def _translate_thinking(request: Body, model: str) -> None:
+    """Say in the words of this model how much to think: one that the client did not name may know others."""
+    config = _field(request, "generationConfig")
+    asked = _field(config, "thinkingConfig") if isinstance(config, dict) else None
+    if not isinstance(asked, dict):
+        return
+    level, budget, show = (_field(asked, name) for name in ("thinkingLevel", "thinkingBudget", "includeThoughts"))
+    effort = _LEVELS.get(level.lower()) if isinstance(level, str) else None
+    thinking = Thinking(effort, budget if type(budget) is int and effort is None else None, show if show else None)
+    for name in ("thinkingConfig", "thinking_config"):
+        config.pop(name, None)
+    if translated := encode_thinking(thinking, model)[0]:
+        config["thinkingConfig"] = translated
+
+
+_LEVELS: dict[str, Effort] = {"minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "xhigh": "high"}
+
+
 def _do_without(request: Body, without: frozenset[str]) -> tuple[set[str], list[str]]:
     """Leave settings out; those that are there by their names, and the fields that are gone."""
     used: set[str] = set()
@@ -291,7 +311,7 @@ def _do_without(request: Body, without: frozenset[str]) -> tuple[set[str], list[
     if not isinstance(config, dict):
         return used, gone
     for setting, names in _SETTINGS.items():
-        present = [each for name in names for each in (name, _snake(name)) if each in config]
+        present = [each for name in names for each in dict.fromkeys((name, _snake(name))) if each in config]
         if setting in without:
             for name in present:
                 del config[name]
