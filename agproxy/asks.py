@@ -43,7 +43,13 @@ class Reading:
 
 
 class Ask(Protocol):
-    """One thing that can be asked; ``chat`` is the request as far as the gateway has to know it."""
+    """One thing that can be asked; ``chat`` is the request as far as the gateway has to know it.
+
+    :ivar is_patient: whether it may wait for an account.
+    """
+
+    @property
+    def is_patient(self) -> bool: ...
 
     def encode(
         self,
@@ -76,6 +82,8 @@ class Ask(Protocol):
 
 class Answering:
     """Asks for an answer."""
+
+    is_patient = True
 
     def encode(
         self,
@@ -126,6 +134,8 @@ class Answering:
 class Counting(Answering):
     """Asks how many tokens a request has; the answer is a ``Finish`` with these."""
 
+    is_patient = False  # an estimate is there at once
+
     def quota(self, model: str) -> str:
         return f"{model}:countTokens"  # Google counts these requests by themselves
 
@@ -154,6 +164,7 @@ class Relaying:
 
     def __init__(self, native: Native) -> None:
         self._native = native
+        self.is_patient = native.method != "countTokens"
         self._choices = choices(native.body)
         self._is_answer = native.method in ("generateContent", "streamGenerateContent")
 

@@ -138,12 +138,14 @@ class Thinking:
     :param effort: in words; a model that does not know one takes the nearest it knows.
     :param budget_tokens: a number instead; 0 = not at all, -1 = as the model likes.
     :param show: whether the answer holds the thoughts.
+    :param field: the request field that says it, where that is not ``reasoning_effort`` or ``thinking_budget``.
     :param is_asked: False where the protocol wants it so, and not the client: what cannot be had is nothing to be told.
     """
 
     effort: Effort | None = None
     budget_tokens: int | None = None
     show: bool | None = None
+    field: str = ""
     is_asked: bool = True
 
 

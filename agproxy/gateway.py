@@ -110,7 +110,7 @@ class Call:
         self._quota = ask.quota(model)
         self._tried: set[str] = set()
         self._history = retry.History()
-        self._patience_s = gateway.config.scheduling.max_wait_s
+        self._patience_s = gateway.config.scheduling.max_wait_s if ask.is_patient else 0.0
         self._started = False
         self._repairs = Repairs(chat, model=model, store=gateway.store)
         self._encoded: Any = None  # the last request that was made

@@ -27,10 +27,9 @@ def create(gateway: Gateway, request: Request) -> Response:
     """One answer, whole or streamed."""
     body = chat.read(gateway, request)
     decoded = _decoded(request, body)
-    is_claude_code = "claude-cli" in request.headers.get("user-agent", "").lower()
     if body.get("max_tokens") == 0:  # wants the prompt cached, and no answer; Gemini caches as it answers
         return _local(gateway, request, decoded, "", "max_tokens=0")
-    if is_claude_code and claude_code.is_ping(decoded):
+    if claude_code.is_ping(decoded) and (_is_claude_code(request) or claude_code.is_its_own(body)):
         return _local(gateway, request, decoded, "OK", "warm-up")
     if any(name == BACKGROUND for name, _ in gateway.config.models) and claude_code.is_background(decoded):
         request.mapped_model = gateway.resolve(BACKGROUND).model
@@ -59,6 +58,10 @@ def telemetry(gateway: Gateway, request: Request) -> Response:
     """What Claude Code tells its maker: taken, and thrown away unread."""
     request.is_quiet = True
     return Response(b"{}", mimetype="application/json")
+
+
+def _is_claude_code(request: Request) -> bool:
+    return "claude-cli" in request.headers.get("user-agent", "").lower()
 
 
 def _decoded(request: Request, body: fields.Body) -> ChatRequest:

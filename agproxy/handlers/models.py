@@ -40,7 +40,7 @@ def _listed(gateway: Gateway) -> list[Listed]:
     listed = {name: Listed(name, "google", name, model) for name, model in known.items()}
     for name, target in gateway.config.models:
         if "*" not in name and name != models.BACKGROUND:
-            listed.setdefault(name, _mapped(name, target.removeprefix("models/"), known))
+            listed[name] = _mapped(name, target.removeprefix("models/"), known)
     for name in models.known_names():
         if name not in listed:
             listed[name] = _mapped(name, gateway.resolve(name).model, known)

@@ -134,7 +134,7 @@ def _thinking(
     if kind == "disabled":
         if effort is not None:
             ignored.append("output_config.effort")
-        return Thinking("none", show=False), 0
+        return Thinking("none", show=False, field="thinking"), 0
     if kind is not None:
         raise BadRequest(
             f"thinking.type must be one of enabled, adaptive, between_tools, disabled, not {shown(kind)}",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from agproxy.chat import ChatRequest, Message, TextPart
+from agproxy.protocols.fields import Body
 
 # Titles and short summaries (2.0 and 2.1).
 _BACKGROUND = re.compile(
@@ -18,6 +19,7 @@ _SUMMING_UP = re.compile(
     r"|Your task is to create a detailed summary of (?:the|this) conversation"
 )
 # Of versions before 2.1, and of those that are logged in at Anthropic.
+_IDENTITY = "You are Claude Code"
 _PINGS = ("warmup", "quota")
 
 
@@ -42,6 +44,17 @@ def is_ping(chat: ChatRequest) -> bool:
     if len(spoken) != 1 or len(said) != 1 or said[0].strip().lower() not in _PINGS:
         return False
     return said[0].strip().lower() == "warmup" or chat.sampling.max_output_tokens == 1
+
+
+def is_its_own(body: Body) -> bool:
+    """Whether a body comes from Claude Code, or from an agent of its: they say so in ``system`` and ``metadata``."""
+    system, metadata = body.get("system"), body.get("metadata")
+    blocks = system if isinstance(system, list) else [system]
+    texts = [block.get("text") if isinstance(block, dict) else block for block in blocks]
+    user_id = metadata.get("user_id") if isinstance(metadata, dict) else None
+    return any(isinstance(text, str) and _IDENTITY in text for text in texts) or (
+        isinstance(user_id, str) and "session_" in user_id
+    )
 
 
 def _texts(messages: Sequence[Message], role: str) -> list[str]:

@@ -74,8 +74,10 @@ MARK = "[agproxy demo]"
 
 _SLOW_S = 0.4
 _DIMENSIONS = 768
+_MAX_CALLS = 3
 # Fields whose content is JSON of the client's, or a schema of it.
 _OWN_NAMES = ("args", "response", "parameters", "parametersJsonSchema", "responseSchema", "responseJsonSchema")
+_HARMLESS = re.compile(r"(?i)(read|get|list|search|look|find|view|show)")
 _SNAKE = re.compile(r"_([a-z])")
 _SIGNATURE = "YWdwcm94eSBkZW1v"  # base64, as Gemini's are
 _HELP = (
@@ -184,7 +186,7 @@ def _prompt(request: dict[str, Any]) -> str:
     for content in reversed(request["contents"]):
         texts = [part["text"] for part in content["parts"] if "text" in part]
         if content["role"] == "user" and texts:
-            return "\n".join(texts)
+            return str(texts[-1])  # what the user typed; agents put reminders before it
     return ""
 
 
@@ -240,10 +242,13 @@ def _call(request: dict[str, Any], prompt: str) -> dict[str, Any] | None:
     tools = [tool for holder in request.get("tools") or () for tool in holder.get("functionDeclarations") or ()]
     config = (request.get("toolConfig") or {}).get("functionCallingConfig") or {}
     allowed = config.get("allowedFunctionNames") or [tool["name"] for tool in tools]
-    tool = next((tool for tool in tools if tool["name"] in allowed), None)
-    if tool is None or config.get("mode") == "NONE" or (config.get("mode") != "ANY" and "demo:tool" not in prompt):
-        return None
+    allowed_tools = [tool for tool in tools if tool["name"] in allowed]
+    tool = next((tool for tool in allowed_tools if _HARMLESS.match(tool["name"])), next(iter(allowed_tools), None))
     step = sum("functionCall" in part for content in request["contents"] for part in content["parts"])
+    # Not for ever: agents quote what they were asked.
+    is_wanted = config.get("mode") == "ANY" or ("demo:tool" in prompt and step < _MAX_CALLS)
+    if tool is None or config.get("mode") == "NONE" or not is_wanted:
+        return None
     return {
         "id": f"demo-{step + 1}-{len(prompt)}",
         "name": tool["name"],

@@ -82,8 +82,9 @@ def encode_native(
     used: set[str] = set()
     ignored: list[str] = []
     if native.is_mapped:
-        _translate_thinking(request, model)
+        untold = _translate_thinking(request, model)
         used, ignored = _do_without(request, without)
+        ignored += untold
     return EncodedRequest(
         body=native.raw if body == native.body else encode_json(body),
         original_names={},
@@ -284,19 +285,25 @@ def _without(schema: Body, words: frozenset[str]) -> Body:
     return kept
 
 
-def _translate_thinking(request: Body, model: str) -> None:
-    """Say in the words of this model how much to think: one that the client did not name may know others."""
+def _translate_thinking(request: Body, model: str) -> list[str]:
+    """Say in the words of this model how much to think: one that the client did not name may know others.
+
+    :returns: the field, where something in it is not honoured.
+    """
     config = _field(request, "generationConfig")
     asked = _field(config, "thinkingConfig") if isinstance(config, dict) else None
     if not isinstance(asked, dict):
-        return
+        return []
     level, budget, show = (_field(asked, name) for name in ("thinkingLevel", "thinkingBudget", "includeThoughts"))
     effort = _LEVELS.get(level.lower()) if isinstance(level, str) else None
-    thinking = Thinking(effort, budget if type(budget) is int and effort is None else None, show if show else None)
+    thinking = Thinking(effort, budget if type(budget) is int and effort is None else None, bool(show))
     for name in ("thinkingConfig", "thinking_config"):
         config.pop(name, None)
-    if translated := encode_thinking(thinking, model)[0]:
+    translated, unhonoured = encode_thinking(thinking, model)
+    if translated:
         config["thinkingConfig"] = translated
+    is_unknown = level is not None and effort is None
+    return ["generationConfig.thinkingConfig"] if unhonoured or is_unknown else []
 
 
 _LEVELS: dict[str, Effort] = {"minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "xhigh": "high"}

@@ -49,8 +49,8 @@ def _names(thinking: Thinking) -> list[str]:
     if not thinking.is_asked:
         return []
     if thinking.effort is not None:
-        return ["reasoning_effort"]
-    return [] if thinking.budget_tokens is None else ["thinking_budget"]
+        return [thinking.field or "reasoning_effort"]
+    return [] if thinking.budget_tokens is None else [thinking.field or "thinking_budget"]
 
 
 def _levelled(thinking: Thinking, model: str) -> tuple[dict[str, Any], bool]:
