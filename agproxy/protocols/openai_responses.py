@@ -23,6 +23,13 @@ __all__ = ["decode_request", "input_items", "encode_reply", "encode_stream", "en
 
 NAME = "openai_responses"
 ID_PREFIX = "resp_"
+# The fields of this protocol for those that the hub and the upstreams speak of.
+FIELD_NAMES = {
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "response_format.json_schema": "text.format.schema",
+    "response_format.json_schema.schema": "text.format.schema",
+}
 
 # Status of the response, and why it is incomplete.
 _ENDS = {
