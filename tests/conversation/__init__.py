@@ -2,9 +2,9 @@
 the same answers must come back.
 
 ``table`` is the conversation, ``turn`` the words it is written in. A ``Speaker`` (``speakers``) is a client of one
-protocol; ``openai_chat`` has those of Chat Completions, ``openai_responses`` those of Responses. ``play`` lets a
-speaker hold the conversation and holds each turn against the table; ``wire`` carries its bytes to a server,
-``without_server`` to the pure modules alone.
+protocol; each protocol has a module with its own (``openai_chat``, ``anthropic_messages``, ``gemini``, ...). ``play``
+lets a speaker hold the conversation and holds each turn against the table; ``talk`` lets it say something else;
+``wire`` carries its bytes to a server, ``without_server`` to the pure modules alone.
 
 How the next protocol joins: one class that is a ``Speaker``, and one line in ``speakers.SPEAKERS``; see there.
 """

@@ -23,6 +23,7 @@ class _Chat:
 
     lacks: frozenset[Need] = frozenset()
     marks_errors = False
+    is_native = False
 
     def __init__(self, model: str, *, keeps_extra_content: bool) -> None:
         self.keeps_text_signatures = keeps_extra_content

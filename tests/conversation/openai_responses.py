@@ -28,6 +28,7 @@ class _Responses:
 
     lacks: frozenset[Need] = frozenset()
     marks_errors = False
+    is_native = False
 
     def __init__(self, model: str, *, memory: Memory) -> None:
         self.keeps_text_signatures = memory != "remade"

@@ -1,14 +1,17 @@
 """Lets a speaker hold the conversation, and holds what came of each turn against the table."""
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import zip_longest
 from typing import Any, Protocol
 
+from tests.conversation.gemini import plain_base64
 from tests.conversation.speakers import Speaker
 from tests.conversation.table import (
     GENERATION_CONFIG,
+    LEAST_THINKING,
     MODELS,
     SYSTEM_INSTRUCTION,
     THINKING_CONFIG,
@@ -17,6 +20,7 @@ from tests.conversation.table import (
 )
 from tests.conversation.turn import Call, Heard, JsonObject, Need, Result, Turn
 from tests.fake_google import Answer, RecordedRequest
+from tests.fake_google.protojson import parse
 
 
 class Gemini(Protocol):
@@ -78,7 +82,9 @@ def play(speaker: Speaker, gemini: Gemini, *, model: str, streamed: bool) -> Ite
         contents += turn.contents
         yield Step(
             turn,
-            received=[Request(each.model, each.stream, _in_names(each.body, names)) for each in requests],
+            received=[
+                Request(each.model, each.stream, _in_names(_received(each, speaker), names)) for each in requests
+            ],
             expected=Request(model, streamed, _expected(turn, contents, speaker, model, known=set(names.values()))),
             heard=heard,
         )
@@ -137,9 +143,38 @@ def _parts_sent(sent: Any) -> list[JsonObject]:
     return [part for chunk in chunks for part in chunk["candidates"][0]["content"].get("parts", ())]
 
 
+# What stands below these names is the client's own.
+_OPAQUE = ("args", "response", "parameters_json_schema", "response_json_schema")
+
+
+def _received(request: RecordedRequest, speaker: Speaker) -> JsonObject:
+    """The body of a request, spelled as the table does."""
+    if not speaker.is_native:
+        return copy.deepcopy(request.body)
+    body: JsonObject = _spelled(parse(request.raw, native=True))
+    thinking = body["generationConfig"].get("thinkingConfig", {})
+    if "thinkingLevel" in thinking:  # a word that stands for a number, and so in any case
+        thinking["thinkingLevel"] = thinking["thinkingLevel"].lower()
+    for part in [part for content in body["contents"] for part in content["parts"]]:
+        if "thoughtSignature" in part:
+            part["thoughtSignature"] = plain_base64(part["thoughtSignature"])
+    return body
+
+
+def _spelled(value: Any) -> Any:
+    """With names in camelCase; ``google-genai`` mixes both spellings, and Google takes either."""
+    if isinstance(value, list):
+        return [_spelled(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        re.sub("_([a-z])", lambda found: found[1].upper(), name): each if name in _OPAQUE else _spelled(each)
+        for name, each in value.items()
+    }
+
+
 def _in_names(body: JsonObject, names: Mapping[str, str]) -> JsonObject:
     """A request with the table's names in the place of ids and signatures; strange ones stay as they are."""
-    body = copy.deepcopy(body)
     for content in body["contents"]:
         for part in content["parts"]:
             for holder, key in _unforeseeable(part):
@@ -164,6 +199,8 @@ def _expected(
     config = dict(GENERATION_CONFIG)
     if turn.thinking is not None:
         config["thinkingConfig"] = THINKING_CONFIG[turn.thinking][MODELS[model]]
+    elif "thinking" in speaker.lacks:
+        config["thinkingConfig"] = LEAST_THINKING[model]
     if turn.schema is not None:
         config |= {"responseMimeType": "application/json", "responseJsonSchema": turn.schema}
     expected: JsonObject = {

@@ -35,6 +35,14 @@ THINKING_CONFIG: Mapping[Effort, Mapping[Family, JsonObject]] = {
     },
 }
 
+# For a protocol that knows no thinking: the least that each of ``MODELS`` can do. An alias may stand for a model that
+# does not know "minimal".
+LEAST_THINKING: Mapping[str, JsonObject] = {
+    "gemini-flash-latest": {"thinkingLevel": "low"},
+    "gemini-2.5-flash": {"thinkingBudget": 0},
+    "gemini-3-flash-preview": {"thinkingLevel": "minimal"},
+}
+
 PRICE_PARAMETERS: JsonObject = {
     "type": "object",
     "properties": {"item": {"type": "string", "description": "What to buy."}},

@@ -1,16 +1,18 @@
-"""The conversation through the pure modules alone: where it fails here, no server is to blame."""
+"""The conversation through the pure modules alone, and without agproxy: where it fails here, no server is to blame."""
 
 from dataclasses import replace
 from types import ModuleType
 
 import pytest
 
+from tests.conversation.gemini import GeminiOverHttp
 from tests.conversation.play import Request, Step, play
 from tests.conversation.speakers import WITHOUT_SERVER
 from tests.conversation.table import MODELS, TURNS
 from tests.conversation.turn import Tokens
-from tests.conversation.wire import ServerEvent, server_events
+from tests.conversation.wire import HttpWire, ServerEvent, server_events
 from tests.conversation.without_server import WithoutServer
+from tests.fake_google import FakeGoogle
 
 
 @pytest.mark.parametrize("protocol", WITHOUT_SERVER, ids=lambda module: module.NAME)
@@ -21,6 +23,17 @@ def test_conversation(protocol: ModuleType, model: str, streamed: bool) -> None:
     speaker = WITHOUT_SERVER[protocol](agproxy, model)
     for step in play(speaker, agproxy, model=model, streamed=streamed):
         step.check()
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("model", MODELS)
+def test_conversation_with_gemini_itself(model: str, streamed: bool) -> None:
+    """The table asks of agproxy what a client of Google's own has without it."""
+    with FakeGoogle(native=True) as google:
+        wire = HttpWire(google.url, **{"x-goog-api-key": "test-key-a"})
+        for step in play(GeminiOverHttp(wire, model, form="sse"), google, model=model, streamed=streamed):
+            step.check()
+        google.assert_no_refusals()
 
 
 def test_each_name_of_the_table_stands_for_one_thing() -> None:

@@ -20,6 +20,7 @@ from tests.fake_google import FakeGoogle
 @pytest.mark.parametrize("model", MODELS)
 def test_conversation(agproxy: Agproxy, google: FakeGoogle, model: str, streamed: bool, speaker_name: str) -> None:
     with closing(SPEAKERS[speaker_name](agproxy.url, model)) as speaker:
+        google.native = speaker.is_native
         for step in play(speaker, google, model=model, streamed=streamed):
             step.check()
     google.assert_no_refusals()
