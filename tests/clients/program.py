@@ -1,11 +1,12 @@
-"""Runs one client program without a terminal: a home of its own, a time limit, and nothing of it left behind."""
+"""Runs one client program: a home of its own, mostly no terminal, a time limit, and nothing of it left behind."""
 
 import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,3 +107,39 @@ def started(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], outputs: 
         yield program
     finally:
         program.end()
+
+
+@contextlib.contextmanager
+def at_terminal(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Iterator[Callable[[str], None]]:
+    """Start a program at a terminal, which nobody looks at; gives what types there.
+
+    In the end its whole process group is killed.
+    """
+    import pty  # not on Windows
+    import termios
+
+    keyboard, screen = pty.openpty()
+    termios.tcsetwinsize(screen, (40, 120))
+    process = subprocess.Popen(
+        argv, cwd=cwd, env=dict(env), stdin=screen, stdout=screen, stderr=screen, start_new_session=True
+    )
+    os.close(screen)
+
+    def look() -> None:
+        with contextlib.suppress(OSError):  # EIO: the program has gone
+            while os.read(keyboard, 65536):
+                pass
+
+    def press(keys: str) -> None:
+        os.write(keyboard, keys.encode())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield press
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        looking.join()
+        os.close(keyboard)

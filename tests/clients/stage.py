@@ -41,6 +41,11 @@ class Stage:
         """What clients of OpenAI are told."""
         return f"http://127.0.0.1:{self.port}/v1"
 
+    @property
+    def root_url(self) -> str:
+        """What clients of Anthropic and of Google are told: they add the version."""
+        return f"http://127.0.0.1:{self.port}"
+
     def start(self) -> None:
         """Start agproxy; its port and its state stay the same each time."""
         home = self.folder / "agproxy"
