@@ -103,9 +103,9 @@ class Call:
         self.attempts = 0
         self.cancel = Cancel()
         self._gateway = gateway
-        self._chat = self._asked = signatures.restored(chat, gateway.store)
-        self._model = model
         self.session = conversations.key(chat) if session is None else session
+        self._chat = self._asked = signatures.restored(chat, gateway.store, self.session)
+        self._model = model
         self._ask = ask
         self._quota = ask.quota(model)
         self._tried: set[str] = set()
@@ -223,7 +223,7 @@ class Call:
             chunks = answer.chunks(before_read)
             held: list[Event] = []
             heard = False
-            keeper = signatures.Keeper(self._gateway.store)
+            keeper = signatures.Keeper(self._gateway.store, self.session)
             for event in self._ask.events(upstream, chunks, self._chat, self._reading(encoded, answer)):
                 inner = event.event if isinstance(event, OtherChoice) else event
                 if isinstance(inner, Finish) and inner.note:
@@ -383,7 +383,7 @@ class Call:
     def _proved(self) -> None:
         """The request was accepted: what was mended in it, the next ones need not try."""
         if not self._repairs.keep_signatures:
-            signatures.refused(self._asked, self._gateway.store)
+            signatures.refused(self._asked, self._gateway.store, self.session)
         self._repairs.proved()
 
     # Other answers.

@@ -3,87 +3,118 @@
 Gemini wants the signature of a call again with the history, on the same call. What carries it to most clients and back,
 they drop. Claude Code (2.1.330) changes the input of its calls before it sends them back: it fills in defaults, strips
 blanks and the ``cd`` before a command. So the arguments are kept, too.
+
+The ids of calls are the service's or the client's, and may be those of another conversation's calls: what is kept
+counts for a call only if it shows that it is about that one.
 """
 
+import hashlib
 import json
 import re
 from dataclasses import replace
 from typing import Any
 
 from agproxy.chat import ChatRequest, Event, Message, Metadata, Part, ToolCallDelta, ToolCallPart, ToolCallStart
+from agproxy.jsonwire import encode_json
 from agproxy.store import Store
 
 _TTL_S = 24 * 3600.0
 _MAX_ARGUMENTS = 65536  # characters; longer ones are taken as the client sends them
-_BLANKS = re.compile(r"[\s\\]+")
+_MAX_REFUSED = 200  # signatures of one conversation
+_BLANKS_AT_END = re.compile(r"[ \t\r]+(?=\n|$)")
+_BACKSLASHES = re.compile(r"\\{2,}")
+_CD = re.compile(r"cd [^&|;\n]+ && ")
 
 
 class Keeper:
-    """Keeps the signatures of one answer's calls, as its events go by."""
+    """Keeps the signatures of one answer's calls, as its events go by.
 
-    def __init__(self, store: Store) -> None:
+    :param session: the conversation's key.
+    """
+
+    def __init__(self, store: Store, session: str) -> None:
         self._store = store
+        self._session = session
         self._calls: dict[int, tuple[ToolCallStart, str]] = {}
 
     def note(self, event: Event) -> None:
         """See an event. A call is kept once it has begun, and again with its arguments."""
         if isinstance(event, ToolCallStart) and event.provider_metadata:
             self._calls[event.index] = event, ""
-            keep(event.id, event.name, event.provider_metadata, None, self._store)
+            self._keep(event, None)
         elif isinstance(event, ToolCallDelta) and event.index in self._calls:
             start, text = self._calls[event.index]
             text += event.arguments
             self._calls[event.index] = start, text
-            if len(text) <= _MAX_ARGUMENTS and start.provider_metadata and (arguments := _object(text)) is not None:
-                keep(start.id, start.name, start.provider_metadata, arguments, self._store)
+            if len(text) <= _MAX_ARGUMENTS and (arguments := _object(text)) is not None:
+                self._keep(start, arguments)
+
+    def _keep(self, call: ToolCallStart, arguments: dict[str, Any] | None) -> None:
+        kept = {"name": call.name, "metadata": call.provider_metadata, "session": self._session, "arguments": arguments}
+        self._store.put(f"signature:{call.id}", kept, ttl_s=_TTL_S)
 
 
-def keep(id_: str, name: str, metadata: Metadata | None, arguments: dict[str, Any] | None, store: Store) -> None:
-    """Keep what is known of a call.
-
-    :param metadata: None = its signature was refused.
-    :param arguments: as the model made them; None = not known.
-    """
-    kept = {"name": name, "metadata": metadata, "arguments": arguments}
-    store.put(f"signature:{id_}", kept, ttl_s=_TTL_S)
+def refused(chat: ChatRequest, store: Store, session: str) -> None:
+    """Remember that Gemini has refused a signature of this request, so that it gets none of them again."""
+    found = [_mark(call.provider_metadata) for call in _calls(chat) if call.provider_metadata]
+    known = store.get(f"bad_signatures:{session}") or []
+    marks = list(dict.fromkeys([*known, *found]))[-_MAX_REFUSED:]
+    store.put(f"bad_signatures:{session}", marks, ttl_s=_TTL_S)
 
 
-def refused(chat: ChatRequest, store: Store) -> None:
-    """Remember that Gemini has refused a signature of this request, so that none of them is sent to it again."""
-    for message in chat.messages:
-        for part in message.parts:
-            if isinstance(part, ToolCallPart) and part.provider_metadata:
-                keep(part.id, part.name, None, None, store)
-
-
-def restored(chat: ChatRequest, store: Store) -> ChatRequest:
+def restored(chat: ChatRequest, store: Store, session: str) -> ChatRequest:
     """The request with the thought signatures of past calls that its client did not keep.
 
     A call that a client has only put into another form is sent as the model made it; one that it has changed loses its
     signature, which would be refused.
+
+    :param session: the conversation's key.
     """
+    if not _calls(chat):
+        return chat
+    bad = frozenset(store.get(f"bad_signatures:{session}") or ())
 
     def signed(part: Part) -> Part:
         if not isinstance(part, ToolCallPart):
             return part
         kept = store.get(f"signature:{part.id}")
-        if not kept or kept["name"] != part.name:
-            return part
-        metadata = kept["metadata"] and (part.provider_metadata or kept["metadata"])
-        made = kept.get("arguments")
-        if made is None or made == part.arguments:
-            return replace(part, provider_metadata=metadata)
-        if _is_alike(made, part.arguments):
-            return replace(part, arguments=made, provider_metadata=metadata)
-        return replace(part, provider_metadata=None)
+        found = part if not kept or kept["name"] != part.name else _signed(part, kept, session)
+        if bad and found.provider_metadata and _mark(found.provider_metadata) in bad:
+            found = replace(found, provider_metadata=None)
+        return found
 
-    if not any(message.role == "assistant" for message in chat.messages):
-        return chat
     messages = tuple(
         Message(message.role, tuple(map(signed, message.parts))) if message.role == "assistant" else message
         for message in chat.messages
     )
     return replace(chat, messages=messages)
+
+
+def _signed(call: ToolCallPart, kept: dict[str, Any], session: str) -> ToolCallPart:
+    """The call with what is kept for its id, if that is about it."""
+    metadata: Metadata | None = kept["metadata"]
+    made = kept.get("arguments")
+    if call.provider_metadata not in (None, metadata):
+        return call  # it is another of this id
+    if made == call.arguments:
+        return replace(call, provider_metadata=metadata)
+    if call.provider_metadata is None and kept.get("session") != session:
+        return call
+    if made is None:
+        return replace(call, provider_metadata=metadata)
+    if _is_alike(made, call.arguments):
+        return replace(call, arguments=made, provider_metadata=metadata)
+    return replace(call, provider_metadata=None)
+
+
+def _calls(chat: ChatRequest) -> list[ToolCallPart]:
+    messages = (message for message in chat.messages if message.role == "assistant")
+    return [part for message in messages for part in message.parts if isinstance(part, ToolCallPart)]
+
+
+def _mark(metadata: Metadata | None) -> str:
+    """What tells a signature from others, and is short."""
+    return hashlib.blake2b(encode_json(metadata), digest_size=9).hexdigest()
 
 
 def _object(text: str) -> dict[str, Any] | None:
@@ -97,15 +128,27 @@ def _object(text: str) -> dict[str, Any] | None:
 
 
 def _is_alike(made: dict[str, Any], sent: dict[str, Any]) -> bool:
-    """Whether the arguments sent are those made, but for blanks, backslashes, defaults and what stood before a text."""
+    """Whether what was sent differs from what was made only in the ways in which Claude Code puts calls in order."""
+    if any(name not in sent for name in made):
+        return False
     added = [value for name, value in sent.items() if name not in made]
-    lost = [value for name, value in made.items() if name not in sent]
-    return not any((*added, *lost)) and all(
-        made[name] == value or _bare(made[name]).endswith(_bare(value) or " ")
-        for name, value in sent.items()
-        if name in made
+    return all(value is False or value is None for value in added) and all(
+        _is_same(value, sent[name]) or (name == "command" and _is_without_cd(value, sent[name]))
+        for name, value in made.items()
     )
 
 
-def _bare(value: object) -> str:
-    return _BLANKS.sub("", value if isinstance(value, str) else json.dumps(value))
+def _is_same(made: object, sent: object) -> bool:
+    if isinstance(made, str) and isinstance(sent, str):
+        return _tidy(made) == _tidy(sent)
+    if isinstance(made, str) and type(sent) in (int, float):
+        return made == str(sent)
+    return made == sent and type(made) is type(sent)
+
+
+def _is_without_cd(made: object, sent: object) -> bool:
+    return isinstance(made, str) and isinstance(sent, str) and _tidy(_CD.sub("", made, count=1)) == _tidy(sent)
+
+
+def _tidy(text: str) -> str:
+    return _BACKSLASHES.sub(r"\\", _BLANKS_AT_END.sub("", text)).strip()

@@ -1,25 +1,28 @@
 """What is kept of a call, and how it comes back into a history that its client has changed."""
 
+import json
+
 import pytest
 
 from agproxy import signatures
 from agproxy.chat import ChatRequest, Message, TextDelta, TextPart, ToolCallDelta, ToolCallPart, ToolCallStart
 from agproxy.store.memory import MemoryStore
 
+SESSION = "s1"
 SIGNED = {"google": {"thought_signature": "QUJD"}}
 OTHER = {"google": {"thought_signature": "REVG"}}
-MADE = '{"command":"cd /tmp && ls \\\\;  ","timeout":"5000"}'
 
 
 def store_of(*events: ToolCallStart | ToolCallDelta | TextDelta) -> MemoryStore:
     store = MemoryStore(lambda: 0.0)
-    keeper = signatures.Keeper(store)
+    keeper = signatures.Keeper(store, SESSION)
     for event in events:
         keeper.note(event)
     return store
 
 
-def kept(arguments: str = MADE) -> MemoryStore:
+def kept(arguments: str = "") -> MemoryStore:
+    arguments = arguments or json.dumps(AS_MADE.arguments)
     return store_of(ToolCallStart(0, "c1", "Bash", SIGNED), ToolCallDelta(0, arguments))
 
 
@@ -29,12 +32,13 @@ def history(call: ToolCallPart) -> ChatRequest:
 
 def restored(store: MemoryStore, **arguments: object) -> ToolCallPart:
     call = ToolCallPart("c1", "Bash", arguments)
-    part = signatures.restored(history(call), store).messages[1].parts[1]
+    part = signatures.restored(history(call), store, SESSION).messages[1].parts[1]
     assert isinstance(part, ToolCallPart)
     return part
 
 
-AS_MADE = ToolCallPart("c1", "Bash", {"command": "cd /tmp && ls \\;  ", "timeout": "5000"}, SIGNED)
+COMMAND = "cd /tmp && ls \\\\;  \nls  "
+AS_MADE = ToolCallPart("c1", "Bash", {"command": COMMAND, "timeout": "5000", "count": 7}, SIGNED)
 
 
 def test_call_that_comes_back_as_it_was_made_is_signed() -> None:
@@ -44,39 +48,71 @@ def test_call_that_comes_back_as_it_was_made_is_signed() -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        {"command": "cd /tmp && ls \\;", "timeout": "5000"},  # blanks at the end
-        {"command": "cd /tmp && ls ;", "timeout": "5000"},  # a backslash
-        {"command": "ls \\;", "timeout": "5000"},  # without what stood before
-        {"command": "cd /tmp && ls \\;  ", "timeout": 5000},  # another type
-        {"command": "cd /tmp && ls \\;  ", "timeout": "5000", "replace_all": False, "limit": None},  # defaults
+        {"command": "cd /tmp && ls \\\\;\nls"},  # blanks at the ends of lines
+        {"command": "cd /tmp && ls \\;  \nls  "},  # one backslash for two
+        {"command": "ls \\\\;  \nls"},  # without the folder
+        {"timeout": 5000},
+        {"replace_all": False, "limit": None},  # defaults
     ],
 )
 def test_call_in_another_form_comes_back_as_it_was_made(sent: dict[str, object]) -> None:
-    assert restored(kept(), **sent) == AS_MADE
+    assert restored(kept(), **{**AS_MADE.arguments, **sent}) == AS_MADE
 
 
 @pytest.mark.parametrize(
     "sent",
     [
-        {"command": "rm -r /tmp", "timeout": "5000"},
-        {"command": "", "timeout": "5000"},
-        {"command": "cd /tmp && ls \\;  "},
-        {"command": "cd /tmp && ls \\;  ", "timeout": "5000", "force": True},
-        {},
+        {"command": "rm -r /tmp"},
+        {"command": ""},
+        {"command": "ls"},
+        {"command": ";  \nls  "},
+        {"command": "cd / && ls \\\\;  \nls  "},
+        {"timeout": "500"},
+        {"timeout": 50000},
+        {"count": 70},
+        {"count": "7"},
+        {"count": 7.5},
+        {"force": True},
+        {"force": 0},
+        {"force": ""},
     ],
 )
 def test_call_that_was_changed_stays_so_and_loses_its_signature(sent: dict[str, object]) -> None:
-    assert restored(kept(), **sent) == ToolCallPart("c1", "Bash", sent)
+    changed = {**AS_MADE.arguments, **sent}
+    assert restored(kept(), **changed) == ToolCallPart("c1", "Bash", changed)
+
+
+@pytest.mark.parametrize("name", AS_MADE.arguments)
+def test_call_of_which_something_was_left_out_stays_so(name: str) -> None:
+    left = {key: value for key, value in AS_MADE.arguments.items() if key != name}
+    assert restored(kept(), **left) == ToolCallPart("c1", "Bash", left)
+
+
+@pytest.mark.parametrize("text", ["not approved", "sudo rm -rf build", "cd /tmp && ls"])
+def test_only_the_folder_of_a_command_may_be_missing_from_its_beginning(text: str) -> None:
+    store = kept(json.dumps({"text": text, "command": "a"}))
+    sent = {"text": text.rpartition(" ")[2], "command": "a"}
+    assert restored(store, **sent) == ToolCallPart("c1", "Bash", sent)
+
+
+def test_call_of_another_conversation_says_nothing_about_this_one() -> None:
+    call = ToolCallPart("c1", "Bash", {**AS_MADE.arguments, "replace_all": False})
+    assert signatures.restored(history(call), kept(), "s2").messages[1].parts[1] == call
+
+
+def test_same_call_is_signed_though_the_conversation_has_another_key() -> None:
+    call = ToolCallPart("c1", "Bash", AS_MADE.arguments)
+    assert signatures.restored(history(call), kept(), "s2").messages[1].parts[1] == AS_MADE
 
 
 def test_signature_that_the_client_carries_goes_before_the_one_kept() -> None:
     call = ToolCallPart("c1", "Bash", AS_MADE.arguments, OTHER)
-    assert signatures.restored(history(call), kept()).messages[1].parts[1] == call
+    assert signatures.restored(history(call), kept(), SESSION).messages[1].parts[1] == call
 
 
 @pytest.mark.parametrize("call", [ToolCallPart("c2", "Bash", {}), ToolCallPart("c1", "Read", {})])
 def test_another_call_is_left_alone(call: ToolCallPart) -> None:
-    assert signatures.restored(history(call), kept()).messages[1].parts[1] == call
+    assert signatures.restored(history(call), kept(), SESSION).messages[1].parts[1] == call
 
 
 def test_arguments_that_came_in_pieces_are_kept_whole() -> None:
@@ -101,6 +137,21 @@ def test_call_without_a_signature_is_not_kept() -> None:
 @pytest.mark.parametrize("carried", [None, SIGNED])
 def test_signature_that_was_refused_is_not_sent_again(carried: dict[str, dict[str, str]] | None) -> None:
     store = kept()
-    signatures.refused(history(AS_MADE), store)
+    signatures.refused(history(AS_MADE), store, SESSION)
     call = ToolCallPart("c1", "Bash", AS_MADE.arguments, carried)
-    assert signatures.restored(history(call), store).messages[1].parts[1] == ToolCallPart("c1", "Bash", call.arguments)
+    assert signatures.restored(history(call), store, SESSION).messages[1].parts[1] == ToolCallPart(
+        "c1", "Bash", call.arguments
+    )
+
+
+def test_signature_that_another_conversation_had_refused_is_sent() -> None:
+    store = kept()
+    signatures.refused(history(AS_MADE), store, "s2")
+    assert signatures.restored(history(AS_MADE), store, SESSION).messages[1].parts[1] == AS_MADE
+
+
+def test_signature_made_after_a_refusal_is_sent() -> None:
+    store = kept()
+    signatures.refused(history(AS_MADE), store, SESSION)
+    later = ToolCallPart("c9", "Bash", {}, OTHER)
+    assert signatures.restored(history(later), store, SESSION).messages[1].parts[1] == later

@@ -113,7 +113,10 @@ def encode_error(error: Exception) -> Body:
     if not isinstance(error, GatewayError):
         error = GatewayError("agproxy failed; its log says why")
     kind = _TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
-    words: Body = {"type": kind, "message": error.message}
+    message = error.message
+    if error.param and not error.param.isidentifier() and error.param not in message:  # which has no field of its own
+        message = f"{error.param}: {message}"
+    words: Body = {"type": kind, "message": message}
     if error.code in _CODES:
         words["details"] = {"error_code": error.code}
     return {"type": "error", "error": words}
