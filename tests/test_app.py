@@ -150,7 +150,16 @@ def test_head_answers_like_get_without_a_body(demo: App) -> None:
         got, headed = ask(demo, path), ask(demo, path, method="HEAD")
         assert (headed.status_code, headed.data) == (200, b"")
         assert headed.headers["Content-Length"] == got.headers["Content-Length"]
-    assert ask(demo, "/", method="HEAD").status_code == 404
+    assert ask(demo, "/v1", method="HEAD").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/api/hello"])
+def test_claude_code_is_told_that_somebody_is_there(path: str) -> None:
+    application = app(auth_mode="all_except_health", api_key=KEY)
+    response = ask(application, path, method="HEAD", remote=ELSEWHERE)
+    assert (response.status_code, response.data) == (200, b"")
+    assert ask(app(auth_mode="strict", api_key=KEY), path, method="HEAD").status_code == 401
+    assert ask(application, path).status_code == 404
 
 
 # Paths and methods, before any key.
@@ -184,24 +193,25 @@ def test_wrong_path_or_method_is_told_without_asking_for_a_key(server: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("path", "headers", "begins"),
+    ("path", "headers", "begins", "base"),
     [
-        ("/nothing", {}, b'{"error":{"message":'),
-        ("/v1/embeddings", {}, b'{"error":{"message":'),
-        ("/v1/messages", {}, b'{"type":"error","error":{"type":"not_found_error",'),
-        ("/nothing", {"anthropic-version": "2023-06-01"}, b'{"type":"error","error":{"type":"not_found_error",'),
-        ("/v1beta/models/x:generateContent", {}, b'{"error":{"code":404,'),
-        ("/nothing", {"x-goog-api-key": "x"}, b'{"error":{"code":404,'),
+        ("/nothing", {}, b'{"error":{"message":', "/v1,"),
+        ("/v1/embeddings", {}, b'{"error":{"message":', "/v1;"),
+        ("/v1/messages/batches", {}, b'{"type":"error","error":{"type":"not_found_error",', "/v1;"),
+        ("/nothing", {"anthropic-version": "2023-06-01"}, b'{"type":"error","error":{"type":"not_found_error",', ","),
+        ("/v1beta/nothing", {}, b'{"error":{"code":404,', ","),
+        ("/nothing", {"x-goog-api-key": "x"}, b'{"error":{"code":404,', ","),
+        ("/nothing?key=x", {}, b'{"error":{"code":404,', ","),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_unknown_path_is_answered_in_the_protocol_it_suggests(
-    demo: App, path: str, headers: dict[str, str], begins: bytes, method: str
+    demo: App, path: str, headers: dict[str, str], begins: bytes, base: str, method: str
 ) -> None:
     response = ask(demo, path, method=method, headers=headers)
     assert (response.status_code, response.mimetype) == (404, "application/json")
     assert response.data.startswith(begins)
-    assert b"http://127.0.0.1:8045/v1" in response.data
+    assert f" http://127.0.0.1:8045{base}" in response.text
 
 
 def test_wrong_method_is_answered_in_the_protocol_it_suggests(demo: App) -> None:
@@ -337,7 +347,7 @@ def test_right_path_is_served_without_a_word_about_it(caplog: pytest.LogCaptureF
         ("GET", "/chat/completions", 404),
         ("GET", CHAT, 405),
         ("POST", "/nothing", 404),
-        ("POST", "/v1/v1/messages", 404),
+        ("POST", "/v1/v1/messages/batches", 404),
         ("POST", "/api/chat", 404),
         ("GET", "/", 404),
     ],

@@ -27,6 +27,7 @@ PURE_MODULES = (
     "routing",
     "models",
     "near_misses",
+    "endpoints",
     "clients",
     "pages",
     "unfence",

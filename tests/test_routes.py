@@ -7,9 +7,9 @@ import pytest
 from werkzeug.datastructures import EnvironHeaders
 
 from agproxy.errors import MethodNotAllowed, NotFound, redact
-from agproxy.handlers import chat, health, models
-from agproxy.protocols import openai_chat, openai_completions
-from agproxy.routes import ROUTES, bases, fixed, match, methods_of
+from agproxy.handlers import chat, health, messages, models, native
+from agproxy.protocols import anthropic_messages, gemini, openai_chat, openai_completions
+from agproxy.routes import ROUTES, Endpoint, bases, fixed, match, methods_of
 
 
 @dataclass(frozen=True)
@@ -32,46 +32,85 @@ def test_the_route_table() -> None:
     table = sorted(
         (method, rule.rule)
         for rule in ROUTES.iter_rules()
-        for method in sorted((rule.methods or set()) - {"HEAD"})  # Werkzeug adds it to GET
+        for method in sorted(rule.methods or ())
+        if method != "HEAD" or rule.methods == {"HEAD"}  # Werkzeug adds it to GET
     )
+    methods = "<any(generateContent,streamGenerateContent,countTokens,embedContent,batchEmbedContents):method>"
     assert table == [
         ("DELETE", "/v1/responses/<response_id>"),
         ("GET", "/health"),
         ("GET", "/healthz"),
         ("GET", "/v1/models"),
-        ("GET", "/v1/models/<path:model>"),
+        ("GET", "/v1/models/<model:model>"),
+        ("GET", "/v1/models/claude"),
         ("GET", "/v1/responses/<response_id>"),
         ("GET", "/v1/responses/<response_id>/input_items"),
+        ("GET", "/v1beta/models"),
+        ("GET", "/v1beta/models/<model:model>"),
         ("GET", "/v1beta/openai/models"),
-        ("GET", "/v1beta/openai/models/<path:model>"),
+        ("GET", "/v1beta/openai/models/<model:model>"),
+        ("HEAD", "/"),
+        ("HEAD", "/api/hello"),
+        ("POST", "/api/event_logging/batch"),
+        ("POST", "/v1/api/event_logging"),
+        ("POST", "/v1/api/event_logging/batch"),
         ("POST", "/v1/chat/completions"),
         ("POST", "/v1/completions"),
+        ("POST", "/v1/messages"),
+        ("POST", "/v1/messages/count_tokens"),
+        ("POST", "/v1/models/<path:model>/countTokens"),
+        ("POST", f"/v1/models/<path:model>:{methods}"),
         ("POST", "/v1/responses"),
         ("POST", "/v1/responses/<response_id>/cancel"),
         ("POST", "/v1/responses/compact"),
         ("POST", "/v1/responses/input_tokens"),
+        ("POST", "/v1beta/models/<path:model>/countTokens"),
+        ("POST", f"/v1beta/models/<path:model>:{methods}"),
         ("POST", "/v1beta/openai/chat/completions"),
         ("POST", "/v1beta/openai/completions"),
     ]
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "handler", "is_health", "values"),
+    ("method", "path", "endpoint", "values"),
     [
-        ("GET", "/healthz", health.healthz, True, {}),
-        ("HEAD", "/healthz", health.healthz, True, {}),
-        ("GET", "/health", health.healthz, True, {}),
-        ("GET", "/v1/models", models.list_models, False, {}),
-        ("GET", "/v1/models/gpt-4o", models.get_model, False, {"model": "gpt-4o"}),
-        ("GET", "/v1/models/models/x:free@1", models.get_model, False, {"model": "models/x:free@1"}),
-        ("POST", "/v1/chat/completions", chat.complete, False, {}),
-        ("GET", "/v1beta/openai/models", models.list_models, False, {}),
-        ("GET", "/v1beta/openai/models/gemini-x", models.get_model, False, {"model": "gemini-x"}),
-        ("POST", "/v1beta/openai/chat/completions", chat.complete, False, {}),
+        ("GET", "/healthz", (health.healthz, openai_chat, True), {}),
+        ("HEAD", "/healthz", (health.healthz, openai_chat, True), {}),
+        ("GET", "/health", (health.healthz, openai_chat, True), {}),
+        ("GET", "/v1/models", (models.list_models, None, False), {}),
+        ("GET", "/v1/models/gpt-4o", (models.get_model, None, False), {"model": "gpt-4o"}),
+        ("GET", "/v1/models/models/x:free@1", (models.get_model, None, False), {"model": "models/x:free@1"}),
+        ("GET", "/v1/models/claude", (models.list_for_anthropic, anthropic_messages, False), {}),
+        ("POST", "/v1/chat/completions", (chat.complete, openai_chat, False), {}),
+        ("GET", "/v1beta/openai/models", (models.list_models, openai_chat, False), {}),
+        ("GET", "/v1beta/openai/models/gemini-x", (models.get_model, openai_chat, False), {"model": "gemini-x"}),
+        ("POST", "/v1beta/openai/chat/completions", (chat.complete, openai_chat, False), {}),
+        ("POST", "/v1/messages", (messages.create, anthropic_messages, False), {}),
+        ("POST", "/v1/messages/count_tokens", (messages.count_tokens, anthropic_messages, False), {}),
+        ("HEAD", "/", (health.hello, anthropic_messages, True), {}),
+        ("HEAD", "/api/hello", (health.hello, anthropic_messages, True), {}),
+        ("POST", "/api/event_logging/batch", (messages.telemetry, anthropic_messages, True), {}),
+        ("GET", "/v1beta/models", (models.list_models, gemini, False), {}),
+        ("HEAD", "/v1beta/models", (models.list_models, gemini, False), {}),
+        ("GET", "/v1beta/models/models/x", (models.get_model, gemini, False), {"model": "models/x"}),
+        ("GET", "/v1beta/models/x:generate", (models.get_model, gemini, False), {"model": "x:generate"}),
+        ("GET", "/v1beta/models/x:countTokens/y", (models.get_model, gemini, False), {"model": "x:countTokens/y"}),
+        ("POST", "/v1/models/x/countTokens", (native.count, gemini, False), {"model": "x"}),
+        ("POST", "/v1beta/models/google/x/countTokens", (native.count, gemini, False), {"model": "google/x"}),
     ],
 )
-def test_path_has_a_handler(method: str, path: str, handler: object, is_health: bool, values: dict[str, str]) -> None:
-    assert match(method, path, Caller()) == ((handler, openai_chat, is_health), values)
+def test_path_has_a_handler(method: str, path: str, endpoint: Endpoint, values: dict[str, str]) -> None:
+    assert match(method, path, Caller()) == (endpoint, values)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+@pytest.mark.parametrize(
+    "method", ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"]
+)
+@pytest.mark.parametrize("model", ["gemini-x", "google/gpt-4o", "models/a/b", "llama3:8b", "x:countTokens"])
+def test_methods_of_a_model_have_one_handler(version: str, method: str, model: str) -> None:
+    found = match("POST", f"/{version}/models/{model}:{method}", Caller())
+    assert found == ((native.relay, gemini, False), {"model": model, "method": method})
 
 
 @pytest.mark.parametrize(("path", "protocol"), [("completions", openai_completions)])
@@ -84,12 +123,11 @@ def test_path_of_another_protocol_has_the_same_handler(base: str, path: str, pro
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "", "/v1", "/v1/", "/nothing", "/healthz/", "/health/x", "/Healthz", "/v1/models/", "/V1/models"),
+        *("", "/v1", "/v1/", "/nothing", "/healthz/", "/health/x", "/Healthz", "/v1/models/", "/V1/models"),
         *("/v1/chat/completions/", "/v1//chat/completions", "/v1/v1/chat/completions", "/chat/completions"),
         *(
             "/v1/chat/completions/responses",
-            "/v1/messages",
-            "/v1beta/models",
+            "/v1/messages/batches",
             "/v1/chat/completions?x",
             "/v1/models//x",
             "/v1beta/openai",
@@ -101,6 +139,14 @@ def test_path_of_another_protocol_has_the_same_handler(base: str, path: str, pro
 def test_other_path_is_not_found_and_never_redirected(method: str, path: str) -> None:
     with pytest.raises(NotFound, match=r"Base URL (for OpenAI clients is )?http://127\.0\.0\.1:8045/v1"):
         match(method, path, Caller())
+
+
+@pytest.mark.parametrize("path", ["/", "/api/hello"])
+def test_path_of_a_probe_is_there_for_the_probe_alone(path: str) -> None:
+    for method in ("GET", "POST", "PUT", "OPTIONS", "BREW"):
+        with pytest.raises(NotFound, match=r"The Base URL for OpenAI clients is http://127\.0\.0\.1:8045/v1"):
+            match(method, path, Caller())
+        assert fixed(method, path) is None
 
 
 @pytest.mark.parametrize(
@@ -140,9 +186,33 @@ def test_endpoint_that_could_be_the_name_of_a_model_is_none(path: str) -> None:
     assert match("GET", path, Caller())[1] == {"model": "chat/completions"}
 
 
-def test_gemini_path_that_could_be_the_name_of_a_model_is_none() -> None:
-    with pytest.raises(NotFound, match="this version of agproxy does not serve POST /v1/models/x:generateContent"):
-        match("POST", "/v1/models/x:generateContent", Caller())
+@pytest.mark.parametrize("path", ["/v1/models/x:predict", "/v1beta/models/a/b:batchGenerateContent"])
+def test_gemini_path_that_could_be_the_name_of_a_model_is_none(path: str) -> None:
+    with pytest.raises(NotFound, match=f"does not serve POST {path}: agproxy does not have this method of a model"):
+        match("POST", path, Caller())
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta", "v1beta/openai"])
+@pytest.mark.parametrize("model", ["gpt-4o", "a/b", "llama3:8b", "x:generateContent:free", "models/x"])
+def test_name_of_a_model_is_not_taken_for_a_method(version: str, model: str) -> None:
+    assert match("GET", f"/{version}/models/{model}", Caller())[1] == {"model": model}
+
+
+@pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent", "countTokens", "embedContent"])
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+def test_method_of_a_model_is_not_taken_for_its_name(version: str, method: str) -> None:
+    with pytest.raises(MethodNotAllowed, match="takes POST, not GET") as caught:
+        match("GET", f"/{version}/models/google/x:{method}", Caller())
+    assert caught.value.allow == ("POST",)
+
+
+def test_path_that_could_be_a_model_or_its_method_takes_what_both_take() -> None:
+    path = "/v1beta/models/x/countTokens"
+    assert match("GET", path, Caller())[1] == {"model": "x/countTokens"}
+    with pytest.raises(MethodNotAllowed) as caught:
+        match("PUT", path, Caller())
+    assert caught.value.allow == ("GET", "HEAD", "POST")
+    assert "The Base URL for Gemini clients is http://127.0.0.1:8045, without a version" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -192,6 +262,10 @@ def test_each_base_url_is_told_once() -> None:
         ("OPTIONS", "/chat/completions", "/v1/chat/completions"),
         ("HEAD", "/models", "/v1/models"),
         ("GET", "/models/gpt-4o", "/v1/models/gpt-4o"),
+        ("POST", "/v1/v1/messages", "/v1/messages"),
+        ("POST", "/v1/v1beta/models/x:generateContent", "/v1beta/models/x:generateContent"),
+        ("POST", "/v1beta/v1beta/models/google/x:countTokens", "/v1beta/models/google/x:countTokens"),
+        ("GET", "/v1/v1beta/models", "/v1beta/models"),
     ],
 )
 def test_path_that_can_be_fixed(method: str, path: str, right: str) -> None:
@@ -210,8 +284,10 @@ def test_path_that_can_be_fixed(method: str, path: str, right: str) -> None:
         ("GET", "/chat/completions"),
         ("POST", "/models"),
         ("POST", "/api/chat"),
-        ("POST", "/v1/v1/messages"),
-        ("POST", "/v1/models/x:generateContent"),
+        ("POST", "/v1/v1/messages/batches"),
+        ("POST", "/v1/models/x:predict"),
+        ("POST", "/upload/v1beta/files"),
+        ("POST", "/v1beta/tunedModels/x:generateContent"),
         ("POST", "/nothing"),
         ("GET", "/"),
     ],

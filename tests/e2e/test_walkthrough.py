@@ -85,8 +85,8 @@ def test_unknown_paths_are_404_without_a_key(serve: Serve, mode: str) -> None:
     method = agproxy.get("/v1/chat/completions")
     assert method.status_code == 405
     assert method.headers["Allow"] == "POST, OPTIONS"
-    assert agproxy.get("/v1/messages").json()["type"] == "error"
-    assert agproxy.get("/v1beta/models/x:generateContent").json()["error"]["status"] == "NOT_FOUND"
+    assert agproxy.get("/v1/messages/batches").json()["type"] == "error"
+    assert agproxy.get("/v1beta/files").json()["error"]["status"] == "NOT_FOUND"
     assert requests.options(agproxy.url + "/v1/chat/completions", timeout=10).status_code == 204
 
 

@@ -171,6 +171,14 @@ def test_headers_suggest_a_protocol_where_the_path_does_not(header: str, protoco
     assert suggested("/nothing", EnvironHeaders({f"HTTP_{header}": "x"})) is protocol
 
 
+def test_key_in_the_query_suggests_gemini_where_neither_path_nor_anthropics_header_does() -> None:
+    assert suggested("/v1/models", EnvironHeaders({}), has_query_key=True) is gemini
+    assert suggested("/v1/models/x", EnvironHeaders({"HTTP_USER_AGENT": "openai"}), has_query_key=True) is gemini
+    assert suggested("/v1/chat/completions", EnvironHeaders({}), has_query_key=True) is openai_chat
+    headers = EnvironHeaders({"HTTP_ANTHROPIC_VERSION": "2026-10-21"})
+    assert suggested("/v1/models", headers, has_query_key=True) is anthropic_messages
+
+
 @pytest.mark.parametrize(
     ("user_agent", "protocol"),
     [
@@ -178,6 +186,8 @@ def test_headers_suggest_a_protocol_where_the_path_does_not(header: str, protoco
         ("Anthropic/JS 0.80.0", anthropic_messages),
         ("ai-sdk/anthropic/2.0.17", anthropic_messages),
         ("GeminiCLI/0.61.0/x (linux; x64)", gemini),
+        ("GeminiCLI-tui/0.61.0/x (linux; x64; terminal)", gemini),
+        ("ai-sdk/google/3.0.141", gemini),
         ("google-genai-sdk/3.2.0 gl-python/3.13", gemini),
         ("OpenAI/Python 3.54.0", openai_chat),
         ("curl/8.9.1", openai_chat),

@@ -13,8 +13,9 @@ BASE = "https://generativelanguage.googleapis.com"
 
 @pytest.mark.parametrize("kind", UPSTREAMS)
 def test_every_upstream_has_the_same_interface(kind: str) -> None:
-    names = ["encode_request", "decode_stream", "encode_count", "decode_count"]
-    names += ["decode_error", "is_about_signature", "refused_setting", "schema_fault"]
+    names = ["encode_request", "decode_stream", "encode_count", "decode_count", "estimate"]
+    names += ["decode_error", "is_about_signature", "is_of_the_model", "refused_setting", "schema_faults"]
+    names += ["encode_native", "relay_stream", "relay_whole"]
     for name in names:
         assert callable(getattr(UPSTREAMS[kind], name))
 
@@ -65,16 +66,13 @@ def test_models_endpoint() -> None:
     assert gemini.models_endpoint(BASE, "a+b/c=") == f"{BASE}/v1beta/models?pageSize=1000&pageToken=a%2Bb%2Fc%3D"
 
 
-def test_models_that_chat_are_listed() -> None:
-    page = {
-        "models": [
-            {"name": "models/gemini-2.5-flash", "supportedGenerationMethods": ["generateContent", "countTokens"]},
-            {"name": "models/gemini-embedding-001", "supportedGenerationMethods": ["embedContent"]},
-            {"name": "gemini-3-flash-preview", "supportedGenerationMethods": ["generateContent"]},
-        ],
-        "nextPageToken": "next",
-    }
-    assert gemini.decode_models(page) == (("gemini-2.5-flash", "gemini-3-flash-preview"), "next")
+def test_models_are_kept_as_the_service_describes_them() -> None:
+    models = [
+        {"name": "models/gemini-2.5-flash", "supportedGenerationMethods": ["generateContent"], "inputTokenLimit": 9},
+        {"name": "models/gemini-embedding-001", "supportedGenerationMethods": ["embedContent"]},
+        {"name": "gemini-3-flash-preview", "newField": {"a": [1]}},
+    ]
+    assert gemini.decode_models({"models": models, "nextPageToken": "next"}) == (models, "next")
 
 
 @pytest.mark.parametrize(
@@ -82,9 +80,15 @@ def test_models_that_chat_are_listed() -> None:
     [
         {},
         {"models": None, "nextPageToken": None},
-        {"models": [None, "x", {}, {"name": "models/a"}, {"name": "models/b", "supportedGenerationMethods": None}]},
+        {"models": [None, "x", {}, {"name": None}, {"name": ""}, {"name": 5}, {"displayName": "a"}]},
         {"models": [], "nextPageToken": 5},
     ],
 )
 def test_odd_lists_of_models_are_taken(page: dict[str, Any]) -> None:
-    assert gemini.decode_models(page) == ((), "")
+    assert gemini.decode_models(page) == ([], "")
+
+
+@pytest.mark.parametrize("models", [{"a": 1}, "x", 5, True])
+def test_list_of_models_that_is_none_is_told(models: Any) -> None:
+    with pytest.raises(UpstreamCut):
+        gemini.decode_models({"models": models})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agproxy.errors import UpstreamRefusal
+from agproxy.errors import UpstreamRefusal, redact
 from agproxy.upstreams.gemini_errors import decode_error, is_about_signature, refused_setting, schema_faults
 
 RECORDED = Path(__file__).parents[1] / "data" / "gemini_errors"
@@ -96,6 +96,30 @@ def test_recorded_body(name: str) -> None:
     assert (error.status, error.reason) == (status, reason)
     told = {"error_reasons": error.error_reasons, "quota_ids": error.quota_ids, "retry_after_s": error.retry_after_s}
     assert told == {"error_reasons": (), "quota_ids": (), "retry_after_s": None, **details}
+
+
+@pytest.mark.parametrize("name", [name for name in BODIES if name.endswith(".json")])
+def test_recorded_details_are_kept_without_keys(name: str) -> None:
+    body = json.loads(RECORDED.joinpath(name).read_bytes())
+    details = (body[0] if isinstance(body, list) else body)["error"].get("details", [])
+    assert recorded(name).details == tuple(json.loads(redact(json.dumps(details))))
+
+
+def test_details_are_kept_without_keys_and_as_objects_only() -> None:
+    key = "AIza" + "k" * 35
+    details = [{"a": f"api_key:{key}", key: [{"b": key}]}, None, "x", {"c": 1}]
+    error = decode_error(400, {}, json.dumps({"error": {"message": "x", "details": details}}).encode(), now=NOW)
+    assert error.details == ({"a": "api_key:[redacted]", "[redacted]": [{"b": "[redacted]"}]}, {"c": 1})
+
+
+def test_details_beyond_all_measure_are_left_out() -> None:
+    def kept(length: int) -> int:
+        body = {"error": {"message": "x", "status": "INTERNAL", "details": [{"a": "x" * length}]}}
+        error = decode_error(500, {}, json.dumps(body).encode(), now=NOW)
+        assert (error.message, error.reason) == ("x", "INTERNAL")
+        return len(error.details)
+
+    assert (kept(16_000), kept(17_000)) == (1, 0)
 
 
 @pytest.mark.parametrize("name", [name for name in BODIES if name.endswith(".json")])
