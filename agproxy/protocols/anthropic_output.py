@@ -83,16 +83,8 @@ class Output:
     def finish(self) -> Iterator[Body]:
         """Close what is open, calls too that were cut short."""
         while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            rest: list[Event] = []
-            for event in waiting:
-                if isinstance(event, ToolCallDelta) and event.index == self._call:
-                    yield from self.add(event)
-                else:
-                    rest.append(event)
             yield from self._close()
-            for event in rest:
-                yield from self.add(event)
+            yield from self._resume()
         yield from self._close()
 
     def _resume(self) -> Iterator[Body]:

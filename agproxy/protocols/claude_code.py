@@ -18,8 +18,8 @@ _SUMMING_UP = re.compile(
     r"CRITICAL: Respond with TEXT ONLY\. Do NOT call any tools\."
     r"|Your task is to create a detailed summary of (?:the|this) conversation"
 )
-# Of versions before 2.1, and of those that are logged in at Anthropic.
 _IDENTITY = "You are Claude Code"
+# Of versions before 2.1, and of those that are logged in at Anthropic.
 _PINGS = ("warmup", "quota")
 
 
