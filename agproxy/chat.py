@@ -175,6 +175,7 @@ class ChatRequest:
     :param further_messages: more conversations, each answered like the first and beside it (several prompts of
         Completions); their choices are numbered after those of the first.
     :param may_be_cut_empty: an answer that reached its limit of tokens is one, though it holds nothing.
+    :param reshapes_calls: the client puts calls into another form before it sends them back.
     :param count_first: the tokens of the request are to be told before its answer, as ``Counted``.
     :param ignored: request fields that will not be honoured, for ``X-Agproxy-Ignored``.
     :param echo: what the encoder of the same protocol wants to know of the request, and nobody else.
@@ -196,6 +197,7 @@ class ChatRequest:
     session: str | None = None
     further_messages: tuple[tuple[Message, ...], ...] = ()
     may_be_cut_empty: bool = False
+    reshapes_calls: bool = False
     count_first: bool = False
     ignored: tuple[str, ...] = ()
     echo: object = None

@@ -223,7 +223,7 @@ class Call:
             chunks = answer.chunks(before_read)
             held: list[Event] = []
             heard = False
-            keeper = signatures.Keeper(self._gateway.store, self.session)
+            keeper = signatures.Keeper(self._gateway.store, self.session, with_arguments=self._chat.reshapes_calls)
             for event in self._ask.events(upstream, chunks, self._chat, self._reading(encoded, answer)):
                 inner = event.event if isinstance(event, OtherChoice) else event
                 if isinstance(inner, Finish) and inner.note:

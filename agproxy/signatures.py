@@ -2,7 +2,8 @@
 
 Gemini wants the signature of a call again with the history, on the same call. What carries it to most clients and back,
 they drop. Claude Code (2.1.330) changes the input of its calls before it sends them back: it fills in defaults, strips
-blanks and the ``cd`` before a command. So the arguments are kept, too.
+blanks and the ``cd`` before a command. So for such a client the arguments are kept, too, and for others what tells them
+from others.
 
 The ids of calls are the service's or the client's, and may be those of another conversation's calls: what is kept
 counts for a call only if it shows that it is about that one.
@@ -19,7 +20,7 @@ from agproxy.jsonwire import encode_json
 from agproxy.store import Store
 
 _TTL_S = 24 * 3600.0
-_MAX_ARGUMENTS = 65536  # characters; longer ones are taken as the client sends them
+_MAX_ARGUMENTS = 65536  # bytes; what is longer is not kept
 _MAX_REFUSED = 200  # signatures of one conversation
 _BLANKS_AT_END = re.compile(r"[ \t\r]+(?=\n|$)")
 _BACKSLASHES = re.compile(r"\\{2,}")
@@ -30,11 +31,13 @@ class Keeper:
     """Keeps the signatures of one answer's calls, as its events go by.
 
     :param session: the conversation's key.
+    :param with_arguments: see ``reshapes_calls`` of :class:`~agproxy.chat.ChatRequest`.
     """
 
-    def __init__(self, store: Store, session: str) -> None:
+    def __init__(self, store: Store, session: str, *, with_arguments: bool) -> None:
         self._store = store
         self._session = session
+        self._with_arguments = with_arguments
         self._calls: dict[int, tuple[ToolCallStart, str]] = {}
 
     def note(self, event: Event) -> None:
@@ -46,11 +49,15 @@ class Keeper:
             start, text = self._calls[event.index]
             text += event.arguments
             self._calls[event.index] = start, text
-            if len(text) <= _MAX_ARGUMENTS and (arguments := _object(text)) is not None:
+            if (arguments := _object(text)) is not None:
                 self._keep(start, arguments)
 
     def _keep(self, call: ToolCallStart, arguments: dict[str, Any] | None) -> None:
-        kept = {"name": call.name, "metadata": call.provider_metadata, "session": self._session, "arguments": arguments}
+        kept = {"name": call.name, "metadata": call.provider_metadata, "session": self._session}
+        if arguments is not None:
+            kept["digest"] = _digest(arguments)
+            if self._with_arguments and len(encode_json(arguments)) <= _MAX_ARGUMENTS:
+                kept["arguments"] = arguments
         self._store.put(f"signature:{call.id}", kept, ttl_s=_TTL_S)
 
 
@@ -93,16 +100,16 @@ def restored(chat: ChatRequest, store: Store, session: str) -> ChatRequest:
 def _signed(call: ToolCallPart, kept: dict[str, Any], session: str) -> ToolCallPart:
     """The call with what is kept for its id, if that is about it."""
     metadata: Metadata | None = kept["metadata"]
-    made = kept.get("arguments")
+    digest, made = kept.get("digest"), kept.get("arguments")
     if call.provider_metadata not in (None, metadata):
         return call  # it is another of this id
-    if made == call.arguments:
+    if digest == _digest(call.arguments):
         return replace(call, provider_metadata=metadata)
     if call.provider_metadata is None and kept.get("session") != session:
         return call
-    if made is None:
+    if digest is None:
         return replace(call, provider_metadata=metadata)
-    if _is_alike(made, call.arguments):
+    if made is not None and _is_alike(made, call.arguments):
         return replace(call, arguments=made, provider_metadata=metadata)
     return replace(call, provider_metadata=None)
 
@@ -115,6 +122,20 @@ def _calls(chat: ChatRequest) -> list[ToolCallPart]:
 def _mark(metadata: Metadata | None) -> str:
     """What tells a signature from others, and is short."""
     return hashlib.blake2b(encode_json(metadata), digest_size=9).hexdigest()
+
+
+def _digest(arguments: dict[str, Any]) -> str:
+    """What tells arguments from others; 1.0 is 1, as in JavaScript and in google.protobuf.Struct."""
+    text = json.dumps(_plain(arguments), sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -13,17 +13,18 @@ SIGNED = {"google": {"thought_signature": "QUJD"}}
 OTHER = {"google": {"thought_signature": "REVG"}}
 
 
-def store_of(*events: ToolCallStart | ToolCallDelta | TextDelta) -> MemoryStore:
+def store_of(*events: ToolCallStart | ToolCallDelta | TextDelta, with_arguments: bool = True) -> MemoryStore:
     store = MemoryStore(lambda: 0.0)
-    keeper = signatures.Keeper(store, SESSION)
+    keeper = signatures.Keeper(store, SESSION, with_arguments=with_arguments)
     for event in events:
         keeper.note(event)
     return store
 
 
-def kept(arguments: str = "") -> MemoryStore:
+def kept(arguments: str = "", *, with_arguments: bool = True) -> MemoryStore:
     arguments = arguments or json.dumps(AS_MADE.arguments)
-    return store_of(ToolCallStart(0, "c1", "Bash", SIGNED), ToolCallDelta(0, arguments))
+    begun = ToolCallStart(0, "c1", "Bash", SIGNED)
+    return store_of(begun, ToolCallDelta(0, arguments), with_arguments=with_arguments)
 
 
 def history(call: ToolCallPart) -> ChatRequest:
@@ -125,8 +126,31 @@ def test_arguments_that_came_in_pieces_are_kept_whole() -> None:
 
 def test_arguments_that_are_very_long_are_taken_as_they_are_sent() -> None:
     store = kept('{"text":"' + "x" * 70_000 + ' "}')
+    assert restored(store, text="x" * 70_000 + " ").provider_metadata == SIGNED
     part = restored(store, text="x" * 70_000)
-    assert (part.arguments, part.provider_metadata) == ({"text": "x" * 70_000}, SIGNED)
+    assert (part.arguments, part.provider_metadata) == ({"text": "x" * 70_000}, None)
+
+
+def test_arguments_of_other_clients_are_not_kept_but_known_again() -> None:
+    store = kept(with_arguments=False)
+    assert "cd /tmp" not in json.dumps(store.get("signature:c1"))
+    assert restored(store, **AS_MADE.arguments) == AS_MADE
+    changed = {**AS_MADE.arguments, "replace_all": False}
+    assert restored(store, **changed) == ToolCallPart("c1", "Bash", changed)
+
+
+def test_number_is_the_same_in_either_form() -> None:
+    assert restored(kept('{"a":110.0,"b":[1.0,{"c":2}]}'), b=[1, {"c": 2.0}], a=110).provider_metadata == SIGNED
+
+
+@pytest.mark.parametrize(("session", "metadata"), [(SESSION, SIGNED), ("s2", None)])
+def test_call_whose_arguments_are_not_known_is_signed_in_its_own_conversation(
+    session: str, metadata: dict[str, dict[str, str]] | None
+) -> None:
+    store = store_of(ToolCallStart(0, "c1", "Bash", SIGNED))
+    call = ToolCallPart("c1", "Bash", {"a": 1})
+    part = signatures.restored(history(call), store, session).messages[1].parts[1]
+    assert part == ToolCallPart("c1", "Bash", {"a": 1}, metadata)
 
 
 def test_call_without_a_signature_is_not_kept() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agproxy.chat import ChatRequest, Effort, JsonFormat, Sampling, Thinking
 from agproxy.errors import BadRequest
-from agproxy.protocols import fields
+from agproxy.protocols import claude_code, fields
 from agproxy.protocols.anthropic_content import Reader
 from agproxy.protocols.anthropic_tools import decode_tool_choice, decode_tools
 from agproxy.protocols.fields import Body, shown
@@ -92,6 +92,7 @@ def decode_request(body: Body) -> ChatRequest:
         stream=fields.boolean(body, "stream"),
         session=_session(body, ignored),
         may_be_cut_empty=True,  # its clients know "max_tokens" as the end of an answer, whatever it holds
+        reshapes_calls=claude_code.is_its_own(body),
         count_first=True,
         ignored=tuple(dict.fromkeys(ignored)),
         echo=Echo(thinks=_kind_of_thinking(body) not in (None, "disabled")),
