@@ -47,6 +47,7 @@ class Relay:
         try:
             item = self._queue.get(timeout=self._ping_s)
         except queue.Empty:
+            self._held = [Ping()]  # the interval is over: servers send the head with the first bytes only
             return False
         if isinstance(item, Exception):
             raise item

@@ -205,5 +205,6 @@ def client_error(error: UpstreamError) -> GatewayError:
         # OpenAI's word, by which clients know that they must shorten the conversation.
         error.code = "context_length_exceeded" if too_long else (error.reason or "upstream_error").lower()
     elif error.status < 500:  # of a proxy in between, say; nothing that the client could mend
-        return UpstreamError(f"the model service answered HTTP {error.status}: {error.message}")
+        told = f"the model service answered HTTP {error.status}"
+        return UpstreamError(error.message if error.message.startswith(told) else f"{told}: {error.message}")
     return error

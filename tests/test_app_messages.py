@@ -379,6 +379,14 @@ def test_quota_of_the_day_is_not_worth_a_retry(app: MessagesApp, google: FakeGoo
     assert int(response.headers["Retry-After"]) > 60
 
 
+def test_client_that_would_sleep_for_a_day_is_not_told_to(app: MessagesApp, google: FakeGoogle) -> None:
+    google.default = quota_per_day()
+    response = app.post(headers={"User-Agent": "opencode/1.18.33"})
+    assert error(response) == (429, "rate_limit_error")
+    assert response.headers["X-Should-Retry"] == "false"
+    assert "Retry-After" not in response.headers
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

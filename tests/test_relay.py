@@ -115,6 +115,23 @@ class TestFirstEvent:
         assert rest[-1] == Finish("stop")
         assert all(event == Ping() for event in rest[:-1])
 
+    def test_that_stays_out_has_its_first_ping_as_soon_as_the_interval_is_over(self) -> None:
+        go_on = threading.Event()
+
+        def source(before_read: BeforeRead) -> Iterator[Event]:
+            before_read()
+            assert go_on.wait(WAIT_S)
+            yield Finish("stop")
+
+        relay = relayed(source, ping_s=0.3)
+        assert not relay.start()
+        began = time.monotonic()
+        events = relay.events()
+        assert next(events) == Ping()
+        assert time.monotonic() - began < 0.2
+        go_on.set()
+        assert list(events)[-1] == Finish("stop")
+
     def test_failure_before_it_is_raised_with_its_status(self) -> None:
         def source(before_read: BeforeRead) -> Iterator[Event]:
             before_read()

@@ -73,8 +73,10 @@ class Output:
                 yield self._delta("thinking_delta", "thinking", event.text)
             case ToolCallStart():
                 yield from self._begin(event)
-            case ImageDelta():  # Claude makes no images, so that there is no block for them
-                yield from self._text(f"\n![image](data:{event.media_type};base64,{event.base64})\n")
+            case ImageDelta():  # Claude makes no files, so that there is no block for them
+                kind = event.media_type.partition("/")[0]
+                mark = "!" if kind == "image" else ""
+                yield from self._text(f"\n{mark}[{kind}](data:{event.media_type};base64,{event.base64})\n")
             case Citation():
                 yield from self._cite(event)
             case Searched():

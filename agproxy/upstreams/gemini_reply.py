@@ -97,6 +97,7 @@ class _Answer:
         self, original_names: Mapping[str, str], new_id: Callable[[], str], choices: int, *, may_be_cut_empty: bool
     ) -> None:
         self.usage = Usage()
+        self._counts: dict[str, Any] = {}
         self._make = partial(_Candidate, original_names, new_id, may_be_cut_empty=may_be_cut_empty)
         self._choices = choices
         self._blocked = ""
@@ -125,7 +126,8 @@ class _Answer:
 
     def _events(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         if counts := chunk.get("usageMetadata"):
-            self.usage = usage_of(counts)
+            self._counts.update(counts)  # each tells all of them so far, or should
+            self.usage = usage_of(self._counts)
         self._blocked = _text(chunk.get("promptFeedback") or {}, "blockReason") or self._blocked
         for position, candidate in enumerate(chunk.get("candidates") or ()):
             index = _index(candidate, position)
@@ -337,7 +339,7 @@ def usage_of(counts: Mapping[str, Any]) -> Usage:
 
     def count(name: str) -> int:
         value = counts.get(name)
-        return value if isinstance(value, int) and value > 0 else 0
+        return value if type(value) is int and value > 0 else 0
 
     return Usage(
         input_tokens=count("promptTokenCount") + count("toolUsePromptTokenCount"),

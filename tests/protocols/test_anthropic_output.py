@@ -213,6 +213,7 @@ def test_calls_that_come_interleaved_do_not_overlap(order: list[Event]) -> None:
         (TextDelta("x"), {"type": "text", "text": "x"}),
         (ReasoningDelta("x"), {"type": "thinking", "thinking": "x", "signature": seal({})}),
         (ImageDelta("image/png", "QUJD"), {"type": "text", "text": "\n![image](data:image/png;base64,QUJD)\n"}),
+        (ImageDelta("audio/wav", "QUJD"), {"type": "text", "text": "\n[audio](data:audio/wav;base64,QUJD)\n"}),
     ],
 )
 def test_what_comes_within_a_call_waits_for_its_end(between: Event, block: Json) -> None:

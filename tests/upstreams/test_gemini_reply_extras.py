@@ -105,3 +105,15 @@ class TestEmptyAnswerAtTheLimitOfTokens:
     def test_is_none_for_another_reason(self, reason: str) -> None:
         with pytest.raises(UnusableAnswer):
             list(decoded([answer(reason)], may_be_cut_empty=True))
+
+
+def test_count_that_the_last_chunk_leaves_out_is_the_one_before() -> None:
+    chunks = [
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}}], "usageMetadata": {"promptTokenCount": 7}},
+        {
+            "candidates": [{"finishReason": "STOP"}],
+            "usageMetadata": {"candidatesTokenCount": 2, "thoughtsTokenCount": True},
+        },
+    ]
+    events = list(decoded(json.dumps(chunk).encode() for chunk in chunks))
+    assert events[-1] == Finish("stop", Usage(7, 2))
