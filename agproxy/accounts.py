@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agproxy.config import Account, Scheduling
+from agproxy.errors import PoolUnavailable
 from agproxy.retry import Verdict, growing_cooldown_s, outage_s
 from agproxy.store import Store
 
@@ -66,7 +67,7 @@ class Pool:
 
         Pinned before sticky before the best of the rest, by priority and then by least recent use.
 
-        :param session: tells conversations apart; one keeps its account, whose caches know it.
+        :param session: tells conversations apart; one keeps its account, whose caches know it. Empty = it is none.
         :param tried: names of accounts that are not to be taken.
         :param patience_s: how long ``cache_first`` may wait for the conversation's own account.
         """
@@ -108,17 +109,20 @@ class Pool:
         return -account.priority, self._used.get(account.name, 0)
 
     def _sticky(self, session: str) -> str:
-        if self._scheduling.mode == "performance_first":
+        if not session or self._scheduling.mode == "performance_first":
             return ""
         return self._store.get(f"session:{session}") or ""
 
     # What attempts teach.
 
     def succeeded(self, account: Account, *, model: str, session: str) -> None:
-        """The account answered: its conversation stays with it, and what counted against it is forgotten."""
+        """The account answered: its conversation stays with it, and what counted against it is forgotten.
+
+        :param session: empty = the conversation, if any, stays where it is.
+        """
         self._store.delete(f"failures:{self._quota(account, model)}")
         self._store.delete(f"failures:{self._fingerprints[account.name]}")
-        if self._scheduling.mode != "performance_first":
+        if session and self._scheduling.mode != "performance_first":
             self._store.put(f"session:{session}", account.name, ttl_s=_SESSION_TTL_S)
 
     def rest(self, account: Account, verdict: Verdict, *, model: str, reason: str, now: float) -> None:
@@ -208,3 +212,25 @@ def _pacific() -> ZoneInfo | timezone:
         return ZoneInfo("America/Los_Angeles")
     except ZoneInfoNotFoundError:  # a system without time zones: in summer an hour too late, which does no harm
         return timezone(timedelta(hours=-8))
+
+
+def unavailable(rest: Rest, model: str, wait_s: float) -> PoolUnavailable:
+    """The error of a request that no account can be taken for."""
+    if math.isinf(wait_s):
+        return PoolUnavailable(f"agproxy cannot answer: {rest.reason}", status=rest.status)
+    error = PoolUnavailable(
+        f"all accounts rest for {model}; the first is free again in {duration(wait_s)}. Its reason: {rest.reason}",
+        status=rest.status,
+        retry_after_s=wait_s,
+    )
+    error.retry_at = rest.until
+    return error
+
+
+def duration(seconds: float) -> str:
+    """``34 s``, ``12 min`` or ``7 h 5 min``."""
+    whole = int(seconds) + 1
+    if whole < 120:
+        return f"{whole} s"
+    hours, minutes = divmod((whole + 59) // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

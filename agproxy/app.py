@@ -1,7 +1,6 @@
 """agproxy as a WSGI application: guard, route, key, handler, and one line in the log for each request."""
 
 import atexit
-import itertools
 import logging
 import math
 import os
@@ -243,9 +242,7 @@ def _add_headers(response: Response, request: Request, current: Config) -> None:
     if request.mapped_model:
         headers["X-Mapped-Model"] = _ascii(request.mapped_model)
     if request.ignored:
-        known = getattr(request.protocol, "FIELD_NAMES", {})
-        given = dict.fromkeys(known.get(name, name) for name in request.ignored)
-        names = [_IGNORED_UNSAFE.sub("_", name)[:64] for name in itertools.islice(given, _MAX_IGNORED)]
+        names = [_IGNORED_UNSAFE.sub("_", name)[:64] for name in request.ignored[:_MAX_IGNORED]]
         headers["X-Agproxy-Ignored"] = ", ".join(names)
     expose = current.server.expose_account
     if request.account and (expose == "on" or (expose == "auto" and request.is_local)):

@@ -46,10 +46,13 @@ class Ask(Protocol):
     """One thing that can be asked; ``chat`` is the request as far as the gateway has to know it.
 
     :ivar is_patient: whether it may wait for an account.
+    :ivar sticks: whether the conversation stays with the account that answers.
     """
 
     @property
     def is_patient(self) -> bool: ...
+    @property
+    def sticks(self) -> bool: ...
 
     def encode(
         self,
@@ -84,6 +87,7 @@ class Answering:
     """Asks for an answer."""
 
     is_patient = True
+    sticks = True
 
     def encode(
         self,
@@ -135,6 +139,7 @@ class Counting(Answering):
     """Asks how many tokens a request has; the answer is a ``Finish`` with these."""
 
     is_patient = False  # an estimate is there at once
+    sticks = False
 
     def quota(self, model: str) -> str:
         return f"{model}:countTokens"  # Google counts these requests by themselves
@@ -166,7 +171,7 @@ class Relaying:
         self._native = native
         self.is_patient = native.method != "countTokens"
         self._choices = choices(native.body)
-        self._is_answer = native.method in ("generateContent", "streamGenerateContent")
+        self.sticks = native.method in ("generateContent", "streamGenerateContent")
 
     def encode(
         self,
@@ -202,7 +207,7 @@ class Relaying:
         self, upstream: ModuleType, chunks: Iterator[bytes], chat: ChatRequest, reading: Reading
     ) -> Iterator[Event]:
         events: Iterator[Event]
-        if self._is_answer:
+        if self.sticks:
             events = upstream.relay_stream(
                 payloads(chunks, stream=chat.stream),
                 stream=chat.stream,

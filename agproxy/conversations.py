@@ -2,7 +2,9 @@
 
 import hashlib
 
-from agproxy.chat import ChatRequest, TextPart
+from agproxy.chat import AttachmentPart, ChatRequest, Part, TextPart
+
+_ENDS = 1024  # characters of a file that tell it from others, at either end
 
 
 def key(chat: ChatRequest) -> str:
@@ -14,7 +16,16 @@ def key(chat: ChatRequest) -> str:
     for message in chat.messages:
         if message.role in ("system", "user"):
             for part in message.parts:
-                digest.update(part.text.encode("utf-8", "surrogatepass") if isinstance(part, TextPart) else b"\0")
+                digest.update(_words(part))
             if message.role == "user":
                 break
     return digest.hexdigest()
+
+
+def _words(part: Part) -> bytes:
+    if isinstance(part, TextPart):
+        return part.text.encode("utf-8", "surrogatepass")
+    if isinstance(part, AttachmentPart):
+        held = f"\0{len(part.base64)}:{part.base64[:_ENDS]}{part.base64[-_ENDS:]}{part.url}"
+        return held.encode("utf-8", "surrogatepass")
+    return b"\0"

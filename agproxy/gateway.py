@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from agproxy import conversations, retry, routing, signatures
-from agproxy.accounts import Pool, Rest
+from agproxy.accounts import Pool, Rest, duration, unavailable
 from agproxy.asks import ANSWER, Ask, Learned, Reading
 from agproxy.catalog import Catalog
 from agproxy.chat import (
@@ -30,7 +30,6 @@ from agproxy.choices import OtherChoices, Shared, alone
 from agproxy.config import Account, Config
 from agproxy.errors import (
     GatewayError,
-    PoolUnavailable,
     UpstreamCut,
     UpstreamError,
     UpstreamRefusal,
@@ -129,10 +128,18 @@ class Call:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """The request fields that the upstream does not honour, as far as is known."""
-        encoded = self._encoded.ignored if self._encoded else ()
-        names = (*self._chat.ignored, *encoded, *self._repairs.ignored)
-        return tuple(dict.fromkeys(names))
+        """The request fields that are not honoured, as far as is known, by the names that the hub has for them."""
+        return tuple(dict.fromkeys((*self.unread, *self.unhonoured)))
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Those of them that were not read, by the client's own names."""
+        return self._chat.ignored
+
+    @property
+    def unhonoured(self) -> tuple[str, ...]:
+        """Those of them that the upstream does not honour."""
+        return (*(self._encoded.ignored if self._encoded else ()), *self._repairs.ignored)
 
     def check(self) -> None:
         """Encode the request, before any account is asked for.
@@ -240,7 +247,9 @@ class Call:
                     if self._first is not None and not isinstance(event, Finish):
                         continue
                     self._started = True
-                    self._gateway.pool.succeeded(account, model=self._quota, session=self.session)
+                    self._gateway.pool.succeeded(
+                        account, model=self._quota, session=self.session if self._ask.sticks else ""
+                    )
                     self._proved()
                     yield from held
         finally:
@@ -333,7 +342,7 @@ class Call:
             if wait_s > self._patience_s:
                 if cause is not None:
                     raise self._final(cause) from cause
-                raise _unavailable(choice, self._model, wait_s)
+                raise unavailable(choice, self._model, wait_s)
             self._patience_s -= wait_s
             self._wait(wait_s)
 
@@ -360,7 +369,7 @@ class Call:
             rest = self._gateway.pool.rests(model=self._quota, now=now)
             if rest is not None and math.isfinite(rest.until):
                 final.retry_after_s, final.retry_at = rest.until - now, rest.until
-                final.message += f" (agproxy: the first account is free again in {_duration(final.retry_after_s)})"
+                final.message += f" (agproxy: the first account is free again in {duration(final.retry_after_s)})"
         return final
 
     def _secrets(self) -> list[str]:
@@ -416,27 +425,6 @@ def _is_seen(event: Event) -> bool:
     if isinstance(event, Relayed):
         return event.is_seen
     return isinstance(event, ToolCallStart | ImageDelta)
-
-
-def _unavailable(rest: Rest, model: str, wait_s: float) -> PoolUnavailable:
-    if math.isinf(wait_s):
-        return PoolUnavailable(f"agproxy cannot answer: {rest.reason}", status=rest.status)
-    error = PoolUnavailable(
-        f"all accounts rest for {model}; the first is free again in {_duration(wait_s)}. Its reason: {rest.reason}",
-        status=rest.status,
-        retry_after_s=wait_s,
-    )
-    error.retry_at = rest.until
-    return error
-
-
-def _duration(seconds: float) -> str:
-    """``34 s``, ``12 min`` or ``7 h 5 min``."""
-    whole = int(seconds) + 1
-    if whole < 120:
-        return f"{whole} s"
-    hours, minutes = divmod((whole + 59) // 60, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _one_line(words: str, account: Account) -> str:

@@ -91,10 +91,10 @@ ROUTES = Map(
         # Gemini's own API; google-genai 3 asks for v1, older ones and the Gemini CLI for v1beta.
         _rule("GET", "/v1beta/models", models.list_models, gemini),
         _rule("GET", "/v1beta/models/<model:model>", models.get_model, gemini),
-        _rule("POST", f"/v1beta/models/<path:model>:{_METHODS}", native.relay, gemini),
-        _rule("POST", f"/v1/models/<path:model>:{_METHODS}", native.relay, gemini),
-        _rule("POST", "/v1beta/models/<path:model>/countTokens", native.count, gemini),
-        _rule("POST", "/v1/models/<path:model>/countTokens", native.count, gemini),
+        _rule("POST", f"/v1beta/models/<model:model>:{_METHODS}", native.relay, gemini),
+        _rule("POST", f"/v1/models/<model:model>:{_METHODS}", native.relay, gemini),
+        _rule("POST", "/v1beta/models/<model:model>/countTokens", native.count, gemini),
+        _rule("POST", "/v1/models/<model:model>/countTokens", native.count, gemini),
         # Where Google serves OpenAI's clients, so that the host is all they have to change:
         # https://ai.google.dev/gemini-api/docs/openai
         _rule("GET", "/v1beta/openai/models", models.list_models, openai_chat),

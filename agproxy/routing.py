@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from agproxy import models
@@ -23,10 +23,14 @@ _VENDORS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The model that is called, and in words which rule said so."""
+    """The model that is called, and in words which rule said so.
+
+    :param is_guessed: it stands in for a name that is not its own, because agproxy knows none better.
+    """
 
     model: str
     rule: str
+    is_guessed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def _by_tables(model: str, rules: Rules) -> Resolution | None:
         return Resolution(name, "concrete Gemini name")
     if entry := models.default(name):
         pattern, target = entry
-        return Resolution(target, f"default for {pattern}")
+        return Resolution(target, f"default for {pattern}", is_guessed=True)
     return None
 
 
@@ -92,7 +96,7 @@ def _by_upstream(model: str, rules: Rules, names: frozenset[str]) -> Resolution:
             param="model",
         )
     if target := models.family_default(name):
-        return Resolution(target, "family fallback")
+        return Resolution(target, "family fallback", is_guessed=True)
     known = {*names, *models.known_names(), *(pattern for pattern, _ in rules if "*" not in pattern)}
     raise ModelNotFound(_unknown(model, difflib.get_close_matches(name.lower(), sorted(known), n=3)), param="model")
 

@@ -82,6 +82,15 @@ def test_tokens_are_counted_at_either_path(app: NativeApp, google: FakeGoogle, v
     assert google.requests[0].path == f"/v1beta/models/{OLDER}:countTokens"
 
 
+@pytest.mark.parametrize("alt", ["sse2", "SSE", "media", "json;enum-encoding=int"])
+def test_other_framing_is_refused(app: NativeApp, google: FakeGoogle, alt: str) -> None:
+    response = app.post(f"{ARRAY}?alt={alt}")
+    assert response.status_code == 400
+    assert response.json is not None
+    assert response.json["error"]["message"].startswith("alt must be sse or json")
+    assert not google.requests
+
+
 @pytest.mark.parametrize(
     ("query", "mimetype"),
     [
@@ -91,7 +100,6 @@ def test_tokens_are_counted_at_either_path(app: NativeApp, google: FakeGoogle, v
         ("key=x&alt=sse", "text/event-stream"),
         ("", "application/json"),
         ("alt=json", "application/json"),
-        ("alt=sse2", "application/json"),
     ],
 )
 def test_stream_is_sse_or_an_array_as_the_client_wants(

@@ -58,14 +58,14 @@ def test_the_route_table() -> None:
         ("POST", "/v1/completions"),
         ("POST", "/v1/messages"),
         ("POST", "/v1/messages/count_tokens"),
-        ("POST", "/v1/models/<path:model>/countTokens"),
-        ("POST", f"/v1/models/<path:model>:{methods}"),
+        ("POST", "/v1/models/<model:model>/countTokens"),
+        ("POST", f"/v1/models/<model:model>:{methods}"),
         ("POST", "/v1/responses"),
         ("POST", "/v1/responses/<response_id>/cancel"),
         ("POST", "/v1/responses/compact"),
         ("POST", "/v1/responses/input_tokens"),
-        ("POST", "/v1beta/models/<path:model>/countTokens"),
-        ("POST", f"/v1beta/models/<path:model>:{methods}"),
+        ("POST", "/v1beta/models/<model:model>/countTokens"),
+        ("POST", f"/v1beta/models/<model:model>:{methods}"),
         ("POST", "/v1beta/openai/chat/completions"),
         ("POST", "/v1beta/openai/completions"),
     ]
@@ -107,7 +107,7 @@ def test_path_has_a_handler(method: str, path: str, endpoint: Endpoint, values: 
 @pytest.mark.parametrize(
     "method", ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"]
 )
-@pytest.mark.parametrize("model", ["gemini-x", "google/gpt-4o", "models/a/b", "llama3:8b", "x:countTokens"])
+@pytest.mark.parametrize("model", ["gemini-x", "google/gpt-4o", "models/a/b", "llama3:8b"])
 def test_methods_of_a_model_have_one_handler(version: str, method: str, model: str) -> None:
     found = match("POST", f"/{version}/models/{model}:{method}", Caller())
     assert found == ((native.relay, gemini, False), {"model": model, "method": method})

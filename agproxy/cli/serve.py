@@ -104,7 +104,7 @@ def gunicorn_argv(config: Config, *, host: str, port: int, workers: int) -> list
 
 def banner(config: Config, *, host: str, port: int) -> str:
     """What is served, from where, to whom, and how to call it."""
-    near = f"http://{'127.0.0.1' if host in ANY_ADDRESS else _in_url(host)}:{port}/v1"
+    root = f"http://{'127.0.0.1' if host in ANY_ADDRESS else _in_url(host)}:{port}"
     key = ' -H "Authorization: Bearer $KEY"' if auth_mode(config.server) != "off" else ""
     file = str(config.path) if config.path else "none; the defaults hold (`agproxy init` writes one)"
     lines = [
@@ -112,11 +112,16 @@ def banner(config: Config, *, host: str, port: int) -> str:
         f"  config    {file}",
         *(f"  {label:8}  {line}" for label, line in _upstream_lines(config)),
         f"  auth      {auth_line(config.server)}",
-        f"  Base URL  {near}  for OpenAI clients (OPENAI_BASE_URL, or base_url of the SDK)",
+        f"  Base URL  {root}/v1  for OpenAI clients (OPENAI_BASE_URL, or base_url of the SDK)",
+        f"            {root}     for Anthropic's (ANTHROPIC_BASE_URL) and Gemini's (GOOGLE_GEMINI_BASE_URL)",
     ]
     if host in ANY_ADDRESS:
-        lines.append(f"            http://ADDRESS-OF-THIS-MACHINE:{port}/v1  from other machines")
-    lines += ["", f"  Try it:   curl {near}/chat/completions{key} -H 'Content-Type: application/json' -d '{BODY}'", ""]
+        lines.append(f"            http://ADDRESS-OF-THIS-MACHINE:{port}  from other machines, with or without /v1")
+    lines += [
+        "",
+        f"  Try it:   curl {root}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{BODY}'",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -56,7 +56,7 @@ def call_for(
         chat = _with_session(chat, request)
         request.call = call = Call(gateway, chat, model=request.mapped_model, session=session, ask=ask)
         call.check()
-    request.ignored = call.ignored
+    request.ignored = _ignored(request, call)
     return call
 
 
@@ -117,12 +117,18 @@ def _with_session(chat: ChatRequest, request: Request) -> ChatRequest:
     return chat
 
 
+def _ignored(request: Request, call: Call) -> tuple[str, ...]:
+    """The request fields that are not honoured, by the names that they have in the client's protocol."""
+    names = getattr(request.protocol, "FIELD_NAMES", {})
+    return tuple(dict.fromkeys((*call.unread, *(names.get(name, name) for name in call.unhonoured))))
+
+
 def answered(request: Request) -> None:
     """Upstream has begun to answer: now it is known who does."""
     request.first_event_s = time.monotonic() - request.started
     if request.call is not None and request.call.account is not None:
         request.account = request.call.account.email or request.call.account.name
-        request.ignored = request.call.ignored
+        request.ignored = _ignored(request, request.call)
 
 
 def _timed(events: Iterable[Event], request: Request) -> Iterator[Event]:

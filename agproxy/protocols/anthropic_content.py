@@ -43,6 +43,7 @@ _READ = {
     "thinking": _COMMON | {"thinking", "signature"},
     "tool_reference": _COMMON | {"tool_name"},
 }
+_SOURCE = _COMMON | {"data", "media_type", "url", "file_id"}
 _FILE_TYPES = {"image": "image/png", "document": "application/pdf"}
 
 Parts = list[TextPart | AttachmentPart]
@@ -155,6 +156,8 @@ class Reader:
         Gemini has no such turn, so they go before the conversation, as those of OpenAI's clients do.
         """
         self._unread("messages[]", message, _MESSAGE | {"clear_at", "output_config"})
+        if message.get("clear_at") not in (None, "never", "next_user_message"):
+            self.ignored.append("messages[].clear_at")
         if message.get("output_config") is not None:
             config = fields.mapping(message["output_config"], f"{path}.output_config")
             self._unread("messages[].output_config", config, frozenset({"effort"}))
@@ -204,6 +207,7 @@ class Reader:
 
     def _file(self, source: Body, path: str, kind: str, *, name: str = "") -> AttachmentPart:
         what = "image" if kind == "image" else "file"
+        self._unread("messages[].content[].source", source, _SOURCE)
         match source.get("type"):
             case "base64":
                 content = fields.string(source, "data", path=f"{path}.", required=True) or ""

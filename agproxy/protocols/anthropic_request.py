@@ -33,6 +33,7 @@ _HARMLESS: dict[str, tuple[object, ...]] = {
 }
 _MAX_TOKENS = 2**31 - 1  # GenerationConfig.max_output_tokens is an int32
 _MAX_STOP = 5  # GenerationConfig.stop_sequences
+_THINKING = frozenset({"type", "display"})
 _CONFIG = ("effort", "format")
 _EFFORTS: dict[str, Effort] = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 # Claude does not think unless it is told to; Gemini does, and would use up a limit below this before it says a word.
@@ -87,7 +88,7 @@ def decode_request(body: Body) -> ChatRequest:
             stop=_stop(body),
         ),
         thinking=thinking,
-        json_format=_format(body),
+        json_format=_format(body, ignored),
         web_search=searches,
         stream=fields.boolean(body, "stream"),
         session=_session(body, ignored),
@@ -122,6 +123,10 @@ def _thinking(
     """How much to think, and the tokens for it that come on top of ``max_tokens``: for Gemini these are one limit."""
     effort = _effort(body, of_message, ignored)
     kind = _kind_of_thinking(body)
+    read = _THINKING | {"budget_tokens"} if kind == "enabled" else _THINKING
+    ignored += [
+        f"thinking.{name}" for name, extra in (body.get("thinking") or {}).items() if name not in read and extra
+    ]
     if kind in ("adaptive", "between_tools"):
         return Thinking(effort, show=_is_shown(body)), 0
     if kind == "enabled":
@@ -148,7 +153,7 @@ def _thinking(
 
 def _is_shown(body: Body) -> bool:
     """Whether the client wants to see the thoughts; ``omitted`` wants the signatures alone."""
-    return bool(body["thinking"].get("display") != "omitted")
+    return fields.string(body["thinking"], "display", path="thinking.") != "omitted"
 
 
 def _effort(body: Body, of_message: tuple[str, object] | None, ignored: list[str]) -> Effort | None:
@@ -165,15 +170,19 @@ def _effort(body: Body, of_message: tuple[str, object] | None, ignored: list[str
     return _EFFORTS[value]
 
 
-def _format(body: Body) -> JsonFormat | None:
+def _format(body: Body, ignored: list[str]) -> JsonFormat | None:
     """``output_config.format``, or ``output_format``, as it was called in beta."""
     config = body.get("output_config") or {}
-    for path, value in (("output_config.format", config.get("format")), ("output_format", body.get("output_format"))):
+    older = body.get("output_format")
+    if config.get("format") is not None and older is not None:
+        ignored.append("output_format")
+    for path, value in (("output_config.format", config.get("format")), ("output_format", older)):
         if value is None:
             continue
         holder = fields.mapping(value, path)
         if holder.get("type") != "json_schema":
             raise BadRequest(f"{path}.type must be json_schema, not {shown(holder.get('type'))}", param=f"{path}.type")
+        ignored += [f"{path}.{name}" for name, extra in holder.items() if name not in ("type", "schema") and extra]
         return JsonFormat(fields.mapping(holder.get("schema"), f"{path}.schema"))
     return None
 

@@ -17,6 +17,7 @@ from agproxy.protocols.fields import Body, shown
 # and its arguments come as soon as they are known.
 _READ = frozenset({"type", "name", "description", "input_schema", "input_examples", "defer_loading"})
 _HARMLESS: dict[str, tuple[object, ...]] = {"eager_input_streaming": (True,), "allowed_callers": (["direct"],)}
+_CHOICE = ("type", "name", "disable_parallel_tool_use")
 # Claude Code's stand-in for the tools that its search for tools will bring.
 _PLACEHOLDER = "DeferredToolPlaceholder"
 
@@ -139,7 +140,8 @@ def _custom(holder: Body, path: str) -> Tool:
     description = fields.string(holder, "description", path=f"{path}.") or ""
     if examples := fields.array(holder, "input_examples", path=f"{path}."):
         description += "\n\nExamples of its input: " + ", ".join(encode_json(each).decode() for each in examples)
-    return Tool(name, description.strip(), holder.get("input_schema"))
+    schema = holder.get("input_schema")
+    return Tool(name, description.strip(), None if schema is None else fields.mapping(schema, f"{path}.input_schema"))
 
 
 def _implied(kind: str, holder: Body) -> Tool | None:
@@ -158,6 +160,7 @@ def decode_tool_choice(body: Body, tools: tuple[Tool, ...], ignored: list[str]) 
     if value is None:
         return ToolChoice(), True
     choice = fields.mapping(value, "tool_choice")
+    ignored += [f"tool_choice.{name}" for name, extra in choice.items() if name not in _CHOICE and extra]
     parallel = not fields.boolean(choice, "disable_parallel_tool_use", path="tool_choice.")
     match choice.get("type"):
         case "auto":

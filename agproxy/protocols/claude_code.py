@@ -19,6 +19,8 @@ _SUMMING_UP = re.compile(
     r"|Your task is to create a detailed summary of (?:the|this) conversation"
 )
 _IDENTITY = "You are Claude Code"
+# Of 2.1.330, and of older ones: user_<hash>_account_<id>_session_<id>.
+_USER_ID = re.compile(r'"device_id":\s*"[0-9a-f]{64}".*"session_id"|_account_[0-9a-f-]*_session_[0-9a-f-]{36}$')
 # Of versions before 2.1, and of those that are logged in at Anthropic.
 _PINGS = ("warmup", "quota")
 
@@ -53,7 +55,7 @@ def is_its_own(body: Body) -> bool:
     texts = [block.get("text") if isinstance(block, dict) else block for block in blocks]
     user_id = metadata.get("user_id") if isinstance(metadata, dict) else None
     return any(isinstance(text, str) and _IDENTITY in text for text in texts) or (
-        isinstance(user_id, str) and "session_" in user_id
+        isinstance(user_id, str) and _USER_ID.search(user_id) is not None
     )
 
 

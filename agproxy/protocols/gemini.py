@@ -8,7 +8,7 @@ SDK looks for it at the start of a stream's data.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from agproxy.chat import ChatRequest, Event, Failed, Message, Ping, Relayed, ReplyMeta, TextPart, Tool
+from agproxy.chat import AttachmentPart, ChatRequest, Event, Failed, Message, Ping, Relayed, ReplyMeta, TextPart, Tool
 from agproxy.errors import BadRequest, GatewayError, UpstreamRefusal
 from agproxy.jsonwire import encode_json
 from agproxy.models import Listed
@@ -52,7 +52,7 @@ def decode_request(body: Body, *, model: str, stream: bool) -> ChatRequest:
             messages.append(Message("system", said))
     contents = request.get("contents")
     first = contents[0] if isinstance(contents, list) and contents else contents
-    messages.append(Message("user", _texts(first)))
+    messages.append(Message("user", (*_texts(first), *_files(first))))
     holders = [tool for tool in _objects(request.get("tools")) if _declared(tool)]
     # Google names a function that it refuses by its place among those of one holder.
     functions = _declared(holders[0]) if len(holders) == 1 else []
@@ -61,10 +61,24 @@ def decode_request(body: Body, *, model: str, stream: bool) -> ChatRequest:
 
 
 def _texts(content: object) -> tuple[TextPart, ...]:
+    return tuple(TextPart(part["text"]) for part in _parts(content) if isinstance(part.get("text"), str))
+
+
+def _files(content: object) -> tuple[AttachmentPart, ...]:
+    """The files, as far as they tell one conversation from others."""
+    found = []
+    for part in _parts(content):
+        for name, field in (("inlineData", "data"), ("inline_data", "data"), ("fileData", "fileUri")):
+            if isinstance(holder := part.get(name), dict) and isinstance(value := holder.get(field), str):
+                found.append(AttachmentPart("", base64=value))
+        if isinstance(holder := part.get("file_data"), dict):
+            found.append(AttachmentPart("", url=str(holder.get("file_uri", holder.get("fileUri")))))
+    return tuple(found)
+
+
+def _parts(content: object) -> list[Body]:
     parts = content.get("parts") if isinstance(content, dict) else None
-    if isinstance(parts, dict):
-        parts = [parts]
-    return tuple(TextPart(part["text"]) for part in _objects(parts) if isinstance(part.get("text"), str))
+    return _objects([parts] if isinstance(parts, dict) else parts)
 
 
 def _objects(value: object) -> list[Body]:

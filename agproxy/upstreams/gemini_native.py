@@ -66,10 +66,10 @@ def encode_native(
     :param dropped: schema keywords to leave out, by the name of the function.
     :param without: settings to do without; only where the client did not choose the model.
     """
-    if keep_signatures and not dropped and not native.is_mapped and not _misnamed(native.body, native.model):
+    if keep_signatures and not dropped and not native.is_mapped and not _misnamed(native.body, native):
         return EncodedRequest(native.raw, {})
     body = copy.deepcopy(native.body)
-    for holder in _misnamed(body, native.model):
+    for holder in _misnamed(body, native):
         holder["model"] = f"models/{native.model}"
     request = _request(body, native.method)
     if not keep_signatures:
@@ -238,12 +238,13 @@ def functions(request: Mapping[str, Any]) -> list[Body]:
     ]
 
 
-def _misnamed(body: Body, model: str) -> list[Body]:
-    """What holds a ``model`` field that names another model than the one that is called."""
+def _misnamed(body: Body, native: Native) -> list[Body]:
+    """What holds a ``model`` field that names the model otherwise; what contradicts the path is for Google to refuse."""
     inner = _field(body, "generateContentRequest")
     holders = (body, *([inner] if isinstance(inner, dict) else ()), *_list(body.get("requests")))
     named = [holder for holder in holders if isinstance(holder.get("model"), str)]
-    return [holder for holder in named if holder["model"].removeprefix("models/") != model]
+    others = [holder for holder in named if holder["model"].removeprefix("models/") != native.model]
+    return [each for each in others if native.is_mapped or each["model"].rpartition("/")[2] == native.model]
 
 
 def _take_signatures_out(request: Body, *, demanded: bool) -> None:

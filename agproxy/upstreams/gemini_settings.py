@@ -72,7 +72,7 @@ def encode_settings(
         settings.ignored += thinking_fields(chat.thinking)
     if chat.json_format is not None:
         config.update(_json_format(chat, chat.json_format.schema, model, without, settings))
-    if not chat.parallel_calls and chat.tools:
+    if not chat.parallel_calls and chat.tools and chat.tool_choice.mode != "none":
         settings.instructions.append(_ONE_CALL)
     if config:
         settings.body["generationConfig"] = config

@@ -9,7 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agproxy import conversations, sse
-from agproxy.chat import ChatRequest, Event, Failed, Finish, Message, Ping, Relayed, ReplyMeta, TextPart, Tool
+from agproxy.chat import (
+    AttachmentPart,
+    ChatRequest,
+    Event,
+    Failed,
+    Finish,
+    Message,
+    Ping,
+    Relayed,
+    ReplyMeta,
+    TextPart,
+    Tool,
+)
 from agproxy.errors import GatewayError, PoolUnavailable, UpstreamCut, UpstreamRefusal, UpstreamTimeout
 from agproxy.protocols import gemini
 
@@ -36,7 +48,9 @@ def test_conversation_is_told_by_its_instructions_and_first_words(name: str) -> 
     picture = {"inlineData": {"mimeType": "image/png", "data": "AA=="}}
     first = {"parts": [picture, {"text": "Hi"}, {"text": "there"}]}
     body = {"contents": [first, content("Yes?", role="model"), content("More")], name: content("Be kind.")}
-    assert decoded(body).messages == (said("system", "Be kind."), said("user", "Hi", "there"))
+    instructions, question = decoded(body).messages
+    assert instructions == said("system", "Be kind.")
+    assert question.parts == (*said("user", "Hi", "there").parts, AttachmentPart("", base64="AA=="))
     assert decoded({name: body[name], "contents": [first]}).messages == decoded(body).messages
 
 
