@@ -230,7 +230,10 @@ def test_same_words_of_others_are_answered_by_the_model(
 
 @pytest.mark.parametrize(
     "own",
-    [{"system": "You are Claude Code, Anthropic's official CLI."}, {"metadata": {"user_id": "user_1__session_2"}}],
+    [
+        {"system": "You are Claude Code, Anthropic's official CLI."},
+        {"metadata": {"user_id": "user_1f_account__session_02"}},
+    ],
 )
 def test_warm_up_of_its_agents_is_answered_here(app: MessagesApp, google: FakeGoogle, own: Json) -> None:
     response = app.post(headers=SDK, messages=[{"role": "user", "content": "Warmup"}], **own)

@@ -20,7 +20,7 @@ _SUMMING_UP = re.compile(
 )
 _IDENTITY = "You are Claude Code"
 # Of 2.1.330, and of older ones: user_<hash>_account_<id>_session_<id>.
-_USER_ID = re.compile(r'"device_id":\s*"[0-9a-f]{64}".*"session_id"|_account_[0-9a-f-]*_session_[0-9a-f-]{36}$')
+_USER_ID = re.compile(r'^\{.*"device_id".*"session_id"|^user_[0-9a-f]+_account_[0-9a-f-]*_session_[0-9a-f-]+$')
 # Of versions before 2.1, and of those that are logged in at Anthropic.
 _PINGS = ("warmup", "quota")
 

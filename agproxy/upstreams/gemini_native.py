@@ -239,7 +239,7 @@ def functions(request: Mapping[str, Any]) -> list[Body]:
 
 
 def _misnamed(body: Body, native: Native) -> list[Body]:
-    """What holds a ``model`` field that names the model otherwise; what contradicts the path is for Google to refuse."""
+    """What names the model otherwise in a ``model`` field; what contradicts the path is for Google to refuse."""
     inner = _field(body, "generateContentRequest")
     holders = (body, *([inner] if isinstance(inner, dict) else ()), *_list(body.get("requests")))
     named = [holder for holder in holders if isinstance(holder.get("model"), str)]

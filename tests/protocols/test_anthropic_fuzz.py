@@ -55,7 +55,7 @@ def test_full_body_is_served() -> None:
     assert (chat.web_search, chat.tool_choice) == (("tools[2]",), ToolChoice("required", ("look",)))
     assert chat.ignored == (
         *("context_management", "cache_control", "messages[].content[].redacted_thinking", "tools[].strict"),
-        *("tools[2].max_uses", "tools[4]", "output_config.effort"),
+        *("tools[2].max_uses", "tools[4]", "output_config.effort", "output_format"),
     )
 
 

@@ -113,8 +113,13 @@ def test_model_fields_name_the_model_that_is_called() -> None:
     assert sent(encode_native(batch, model=SIGNING)) == {"requests": [named, named, piece]}
 
 
-def test_model_field_that_differs_from_the_path_gives_way() -> None:
+def test_model_field_that_contradicts_the_path_is_googles_to_refuse() -> None:
     asked = native({"model": "models/gemini-1.5-pro", "contents": []})
+    assert encode_native(asked, model=SIGNING).body == asked.raw
+
+
+def test_model_field_with_the_name_of_a_vendor_loses_it() -> None:
+    asked = native({"model": f"models/google/{SIGNING}", "contents": []})
     assert sent(encode_native(asked, model=SIGNING)) == {"model": f"models/{SIGNING}", "contents": []}
 
 
