@@ -135,7 +135,8 @@ def relay_stream(
     except UpstreamError:
         if not answer.is_finished:  # what goes wrong after the end is of no interest
             raise
-    if not answer.has_ended:
+    # One that says nothing is empty, and no cut, once it has come a second time.
+    if not answer.has_ended and not (is_last and answer.has_begun and not answer.is_seen):
         raise UpstreamCut("Gemini's answer ended before it was finished")
     fault = None if is_last or (stream and answer.is_seen) else answer.fault()
     if fault is not None:
@@ -158,6 +159,7 @@ class _Answer:
 
     def __init__(self, choices: int) -> None:
         self._choices = choices
+        self.has_begun = False
         self.is_seen = False
         self._has_content = False
         self._blocked = ""
@@ -175,6 +177,7 @@ class _Answer:
         return self.has_ended and (bool(self._blocked) or len(self._reasons) >= self._choices)
 
     def read(self, chunk: Mapping[str, Any]) -> None:
+        self.has_begun = True
         if isinstance(counts := chunk.get("usageMetadata"), dict):
             self._usage = usage_of(counts)
         feedback = _field(chunk, "promptFeedback")

@@ -191,8 +191,6 @@ def test_call_that_turns_out_broken_is_a_fault_unless_the_client_has_seen_of_it(
     "chunks",
     [
         [],
-        [b"{}"],
-        [b'{"candidates":[]}'],
         [answer(None, TEXT)],
         [answer(None, TEXT), answer(None, TEXT)],
         [answer("", TEXT)],
@@ -207,7 +205,19 @@ def test_call_that_turns_out_broken_is_a_fault_unless_the_client_has_seen_of_it(
 def test_answer_without_an_end_is_cut(chunks: list[bytes], is_last: bool, stream: bool) -> None:
     told, error = failure(chunks, stream=stream, is_last=is_last)
     assert isinstance(error, UpstreamCut)
-    assert told == [chunk for chunk in chunks if chunk.startswith((b'{"candidates"', b"{}"))]
+    assert told == [chunk for chunk in chunks if chunk.startswith(b'{"candidates"')]
+
+
+@both
+@pytest.mark.parametrize(
+    "chunks", [[b"{}"], [b'{"candidates":[]}'], [b'{"usageMetadata":{"promptTokenCount":1}}', b"{}"]]
+)
+def test_answer_that_says_nothing_is_cut_the_first_time_only(chunks: list[bytes], stream: bool) -> None:
+    told, error = failure(chunks, stream=stream, is_last=False)
+    assert (told, type(error)) == (chunks, UpstreamCut)
+    events = list(relay_stream(chunks, stream=stream, is_last=True))
+    assert [event.payload for event in events if isinstance(event, Relayed)] == chunks
+    assert isinstance(events[-1], Finish)
 
 
 @pytest.mark.parametrize("chunk", [answer("STOP", TEXT), b'{"promptFeedback":{"blockReason":"SAFETY"}}'])
