@@ -276,6 +276,10 @@ def test_session_stays_with_its_account(google: FakeGoogle, headers: Json, body:
         ({"thinking": {"type": "disabled"}, "model": "gemini-3.1-pro-preview"}, ["thinking"]),
         ({"temperature": 1, "model": "gemini-3.6-flash"}, ["temperature"]),
         ({"tools": [LOOK, SEARCH]}, ["tools[1].max_uses", "tools[1]"]),
+        ({"thinking": {**ADAPTIVE, "block_binding": {"a": 1}}}, ["thinking.block_binding"]),
+        ({"tools": [LOOK], "tool_choice": {"type": "auto", "colour": "red"}}, ["tool_choice.colour"]),
+        # Names of OpenAI's, some of which the hub has for fields that go by other names here.
+        ({"response_format": {"type": "text"}, "max_completion_tokens": 9, "reasoning_effort": "low"}, ...),
     ],
 )
 def test_fields_that_are_not_honoured_have_the_names_of_the_request(

@@ -240,6 +240,20 @@ def test_warm_up_of_its_agents_is_answered_here(app: MessagesApp, google: FakeGo
     assert (local(response), google.requests) == ("warm-up", [])
 
 
+@both
+@pytest.mark.parametrize("user_id", ["app_session_42", "bob_account_1_session_2", '{"session_id":"0199"}'])
+@pytest.mark.parametrize(("words", "limit"), [("Warmup", 2000), ("quota", 1)])
+def test_same_words_of_an_application_with_sessions_are_answered_by_the_model(
+    app: MessagesApp, google: FakeGoogle, stream: bool, user_id: str, words: str, limit: int
+) -> None:
+    own: Json = {"system": "You are a fitness coach.", "metadata": {"user_id": user_id}, "tools": [LOOK]}
+    said = [{"role": "user", "content": words}]
+    response = app.post(headers=SDK, messages=said, max_tokens=limit, stream=stream, **own)
+    assert local(response) == ""
+    assert text_of(message(response, stream=stream)) == "Hello from fake Google"
+    assert len(google.requests) == 1
+
+
 def test_conversation_of_claude_code_is_answered_by_the_model(app: MessagesApp, google: FakeGoogle) -> None:
     response = app.post(headers=CLI, messages=[{"role": "user", "content": "Is a warmup good?"}])
     assert (local(response), len(google.requests)) == ("", 1)

@@ -82,9 +82,10 @@ def test_tokens_are_counted_at_either_path(app: NativeApp, google: FakeGoogle, v
     assert google.requests[0].path == f"/v1beta/models/{OLDER}:countTokens"
 
 
-@pytest.mark.parametrize("alt", ["sse2", "SSE", "media", "json;enum-encoding=int"])
-def test_other_framing_is_refused(app: NativeApp, google: FakeGoogle, alt: str) -> None:
-    response = app.post(f"{ARRAY}?alt={alt}")
+@pytest.mark.parametrize("name", ["alt", "$alt"])
+@pytest.mark.parametrize("alt", ["sse2", "SSE", "media", "proto", "json;enum-encoding=int"])
+def test_other_framing_is_refused(app: NativeApp, google: FakeGoogle, name: str, alt: str) -> None:
+    response = app.post(f"{ARRAY}?{name}={alt}")
     assert response.status_code == 400
     assert response.json is not None
     assert response.json["error"]["message"].startswith("alt must be sse or json")
@@ -192,6 +193,43 @@ def test_model_fields_in_bodies_are_mapped_too(google: FakeGoogle) -> None:
     assert batch.body == {"requests": [embed.body] * 2}
 
 
+def contradicting(model: str) -> list[tuple[str, str, Json]]:
+    """Methods, the models of their paths, and bodies that name ``model``."""
+    named = {"model": model}
+    return [
+        (OLDER, "generateContent", {**named, **HELLO}),
+        (OLDER, "streamGenerateContent", {**named, **HELLO}),
+        (OLDER, "countTokens", {"generateContentRequest": {**named, **HELLO}}),
+        (VECTORS, "embedContent", {**named, **PIECE}),
+        (VECTORS, "batchEmbedContents", {"requests": [{**named, **PIECE}]}),
+    ]
+
+
+@pytest.mark.parametrize(("model", "method", "body"), contradicting("models/gemini-3.1-pro-preview"))
+def test_body_that_names_another_model_than_the_path_is_refused_by_google(
+    app: NativeApp, google: FakeGoogle, model: str, method: str, body: Json
+) -> None:
+    sent = json.dumps(body, indent=1).encode()
+    error = error_of(app.post(f"/v1beta/models/{model}:{method}", data=sent))
+    (request,) = google.requests
+    assert request.raw == sent
+    assert request.refusal is not None
+    request.refusal = None
+    assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
+    assert error == request.sent["error"]
+
+
+@pytest.mark.parametrize("prefix", ["google/", "models/google/", "gemini/"])
+@pytest.mark.parametrize(("model", "method", "body"), contradicting("MODEL"))
+def test_body_that_names_the_vendor_too_is_served(
+    app: NativeApp, google: FakeGoogle, prefix: str, model: str, method: str, body: Json
+) -> None:
+    sent = json.dumps(body).replace("MODEL", prefix + model)
+    response = app.post(f"/v1beta/models/{prefix}{model}:{method}", data=sent.encode())
+    assert response.status_code == 200, response.text
+    assert json.dumps(google.requests[0].body) == sent.replace(prefix + model, f"models/{model}")
+
+
 @ways
 @pytest.mark.parametrize(
     ("model", "status", "word"),
@@ -222,6 +260,57 @@ def test_model_that_upstream_alone_knows_is_found_for_what_it_does(google: FakeG
     app.post("/v1/models/vectors-9:embedContent", PIECE)
     (request,) = google.requests[1:]
     assert request.path == "/v1beta/models/vectors-9:embedContent"
+    request.refusal = None  # the fake does not know it
+
+
+NO_EMBEDDING_MODELS = [
+    *("claude-opus-5-5", "gpt-4o", "openai/gpt-4o", "gemini-flash", "o3", "claude-nobody-knows"),
+    *("text-embedding-3-small", "openai/text-embedding-ada-002", "nomic-embed-text", "no-such-model", "dall-e-3"),
+]
+
+
+def embedding(model: str, method: str) -> Json:
+    one = {"model": f"models/{model}", **PIECE}
+    return {"requests": [one]} if method == "batchEmbedContents" else one
+
+
+@pytest.mark.parametrize("method", ["embedContent", "batchEmbedContents"])
+@pytest.mark.parametrize("model", NO_EMBEDDING_MODELS)
+def test_model_that_cannot_embed_is_told_one_that_can(
+    app: NativeApp, google: FakeGoogle, model: str, method: str
+) -> None:
+    error = error_of(app.post(f"/v1beta/models/{model}:{method}", embedding(model, method)))
+    assert (error["code"], error["status"]) == (404, "NOT_FOUND")
+    assert f"'{model}'" in error["message"]
+    assert VECTORS in error["message"]
+    assert "this route" not in error["message"]
+    assert [request.path for request in google.requests if request.verb == "POST"] == []
+
+
+@pytest.mark.parametrize("method", ["embedContent", "batchEmbedContents"])
+@pytest.mark.parametrize(
+    ("rule", "asked"),
+    [
+        ("text-embedding-3-small", "text-embedding-3-small"),
+        ("text-embedding-3-small", "openai/text-embedding-3-small"),
+        ("text-*", "text-embedding-ada-002"),
+        ("gpt-4o", "gpt-4o"),
+        ("*", "no-such-model"),
+    ],
+)
+def test_rule_says_which_model_embeds(google: FakeGoogle, rule: str, asked: str, method: str) -> None:
+    app = NativeApp(google, models=((rule, f"models/{VECTORS}"),))
+    response = app.post(f"/v1beta/models/{asked}:{method}", embedding(asked, method))
+    assert (response.status_code, response.headers["X-Mapped-Model"]) == (200, VECTORS)
+    assert google.requests[-1].path == f"/v1beta/models/{VECTORS}:{method}"
+
+
+def test_embedding_model_that_upstream_lists_needs_no_rule(google: FakeGoogle) -> None:
+    listed = {"models": [{"name": "models/text-embedding-4", "supportedGenerationMethods": ["embedContent"]}]}
+    google.enqueue(raw(json.dumps(listed).encode(), content_type="application/json"), method="listModels")
+    NativeApp(google).post("/v1beta/models/text-embedding-4:embedContent", PIECE)
+    request = google.requests[-1]
+    assert request.path == "/v1beta/models/text-embedding-4:embedContent"
     request.refusal = None  # the fake does not know it
 
 

@@ -272,6 +272,19 @@ class TestClientError:
         error = client_error(cause)
         assert (error.status, error.code, error.message) == (seen, code, cause.message)
 
+    @pytest.mark.parametrize(
+        ("words", "seen"),
+        [
+            ("the model service answered HTTP 418 without saying why", "the model service answered HTTP 418 without"),
+            ("I am a teapot", "the model service answered HTTP 418: I am a teapot"),
+        ],
+    )
+    def test_other_status_of_a_proxy_in_between_is_told_once(self, words: str, seen: str) -> None:
+        error = client_error(refusal(418, words))
+        assert error.status == 502
+        assert error.message.startswith(seen)
+        assert error.message.count("HTTP 418") == 1
+
     def test_missing_model_names_the_field(self) -> None:
         assert client_error(recorded("model_not_found.json", 404)).param == "model"
 

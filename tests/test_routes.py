@@ -113,6 +113,28 @@ def test_methods_of_a_model_have_one_handler(version: str, method: str, model: s
     assert found == ((native.relay, gemini, False), {"model": model, "method": method})
 
 
+NATIVE_METHODS = ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"]
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+@pytest.mark.parametrize("first", NATIVE_METHODS)
+@pytest.mark.parametrize("second", NATIVE_METHODS)
+def test_method_that_stands_twice_is_no_model_and_no_method(version: str, verb: str, first: str, second: str) -> None:
+    path = f"/{version}/models/gemini-x:{first}:{second}"
+    with pytest.raises(NotFound, match=f"does not serve {verb} {path}"):
+        match(verb, path, Caller())
+    assert fixed(verb, path) is None
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+@pytest.mark.parametrize("model", ["x:generateContents", "generateContent", "x:generateContent:free", "x-countTokens"])
+def test_name_that_holds_the_word_of_a_method_is_one(version: str, model: str) -> None:
+    assert match("GET", f"/{version}/models/{model}", Caller())[1] == {"model": model}
+    found = match("POST", f"/{version}/models/{model}:countTokens", Caller())
+    assert found == ((native.relay, gemini, False), {"model": model, "method": "countTokens"})
+
+
 @pytest.mark.parametrize(("path", "protocol"), [("completions", openai_completions)])
 @pytest.mark.parametrize("base", ["/v1", "/v1beta/openai"])
 def test_path_of_another_protocol_has_the_same_handler(base: str, path: str, protocol: ModuleType) -> None:

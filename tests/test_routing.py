@@ -184,6 +184,18 @@ def test_rule_is_told_in_words() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("model", "is_guessed"),
+    [
+        *(("mine", False), ("gpt-4o", False), ("gemini-2.5-pro", False), ("models/gemini-embedding-2", False)),
+        *(("acme-1", False), ("gemini-flash", True), ("claude-opus-5-5", True), ("gpt-9", True)),
+    ],
+)
+def test_stand_in_for_a_name_is_told_from_what_was_meant(model: str, is_guessed: bool) -> None:
+    rules = (("gpt-4*", PRO), ("mine", "gemini-3.8-flash"))
+    assert resolve(model, rules=rules, listed=upstream_lists("acme-1")).is_guessed is is_guessed
+
+
 @pytest.mark.parametrize("model", typing.get_args(ChatModel))
 def test_every_chat_model_of_the_openai_sdk_is_in_the_table_or_refused_on_purpose(model: str) -> None:
     if "audio" in model:

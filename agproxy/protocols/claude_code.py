@@ -20,7 +20,9 @@ _SUMMING_UP = re.compile(
 )
 _IDENTITY = "You are Claude Code"
 # Of 2.1.330, and of older ones: user_<hash>_account_<id>_session_<id>.
-_USER_ID = re.compile(r'^\{.*"device_id".*"session_id"|^user_[0-9a-f]+_account_[0-9a-f-]*_session_[0-9a-f-]+$')
+_USER_ID = re.compile(
+    r'^\{.*"device_id".*"account_uuid".*"session_id"|^user_[0-9a-f]+_account_[0-9a-f-]*_session_[0-9a-f-]+$'
+)
 # Of versions before 2.1, and of those that are logged in at Anthropic.
 _PINGS = ("warmup", "quota")
 
@@ -54,7 +56,7 @@ def is_its_own(body: Body) -> bool:
     blocks = system if isinstance(system, list) else [system]
     texts = [block.get("text") if isinstance(block, dict) else block for block in blocks]
     user_id = metadata.get("user_id") if isinstance(metadata, dict) else None
-    return any(isinstance(text, str) and _IDENTITY in text for text in texts) or (
+    return any(isinstance(text, str) and text.startswith(_IDENTITY) for text in texts) or (
         isinstance(user_id, str) and _USER_ID.search(user_id) is not None
     )
 

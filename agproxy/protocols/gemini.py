@@ -68,12 +68,15 @@ def _files(content: object) -> tuple[AttachmentPart, ...]:
     """The files, as far as they tell one conversation from others."""
     found = []
     for part in _parts(content):
-        for name, field in (("inlineData", "data"), ("inline_data", "data"), ("fileData", "fileUri")):
-            if isinstance(holder := part.get(name), dict) and isinstance(value := holder.get(field), str):
-                found.append(AttachmentPart("", base64=value))
-        if isinstance(holder := part.get("file_data"), dict):
-            found.append(AttachmentPart("", url=str(holder.get("file_uri", holder.get("fileUri")))))
+        for name in ("inlineData", "inline_data", "fileData", "file_data"):
+            holder = part.get(name)
+            if isinstance(holder, dict):
+                held = [value for field in _HELD if isinstance(value := holder.get(field), str)]
+                found += [AttachmentPart("", base64=value) for value in held]
     return tuple(found)
+
+
+_HELD = ("data", "fileUri", "file_uri")
 
 
 def _parts(content: object) -> list[Body]:

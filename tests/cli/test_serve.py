@@ -1,6 +1,7 @@
 """``agproxy serve`` up to the start of the server: refusals, gunicorn's arguments, the banner."""
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -113,6 +114,28 @@ def test_banner_names_file_base_url_and_upstream() -> None:
     assert "curl http://127.0.0.1:8045/v1/chat/completions -H" in text
     assert "MADE UP" not in text
     assert ME.api_key not in text
+
+
+def base_urls(text: str) -> list[tuple[str, str]]:
+    """The addresses that the banner names, each with who it is for."""
+    after = text.partition("Base URL")[2].partition("Try it")[0]
+    return [(url, words.strip()) for url, words in re.findall(r"(http\S+)(.*)", after)]
+
+
+def test_banner_names_the_base_urls_of_all_clients() -> None:
+    openai, others = base_urls(shown(Config(accounts=(ME,))))
+    assert openai[0] == "http://127.0.0.1:8045/v1"
+    assert "OPENAI_BASE_URL" in openai[1]
+    assert others[0] == "http://127.0.0.1:8045"  # these clients add the version themselves
+    assert "ANTHROPIC_BASE_URL" in others[1]
+    assert "GOOGLE_GEMINI_BASE_URL" in others[1]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_banner_says_how_other_machines_reach_both(host: str) -> None:
+    *here, elsewhere = base_urls(shown(Config(accounts=(ME,)), host))
+    assert [url for url, _ in here] == ["http://127.0.0.1:8045/v1", "http://127.0.0.1:8045"]
+    assert elsewhere == ("http://ADDRESS-OF-THIS-MACHINE:8045", "from other machines, with or without /v1")
 
 
 def test_banner_says_demo_loudly_and_the_way_out_of_it() -> None:

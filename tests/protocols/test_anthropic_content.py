@@ -249,6 +249,12 @@ def test_instructions_are_gone_once_the_user_has_spoken_again(clear_at: str) -> 
     assert [each.role for each in messages(HELLO, once, assistant("b"), HELLO)] == ["user", "assistant", "user"]
 
 
+@pytest.mark.parametrize("clear_at", ["tomorrow", "NEVER", 5, ["never"], {"type": "never"}, True])
+def test_other_end_of_instructions_is_listed_and_they_stay(clear_at: Json) -> None:
+    found, ignored = read(HELLO, system("Ever.", clear_at=clear_at), HELLO)
+    assert ([message.role for message in found], ignored) == (["user", "system", "user"], ["messages[].clear_at"])
+
+
 @pytest.mark.parametrize("clear_at", [None, "never"])
 def test_instructions_stay_unless_they_say_otherwise(clear_at: Json) -> None:
     found = messages(HELLO, system("Ever.", clear_at=clear_at), HELLO)

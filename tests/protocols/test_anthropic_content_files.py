@@ -65,6 +65,14 @@ def test_image_that_cannot_be_had_is_refused_by_its_place(source: Json, param: s
     assert refused(user(result(content=[image]))).param == f"messages[0].content[0].content[0].{param}"
 
 
+@pytest.mark.parametrize("block", [PICTURE, FILE, {"type": "image", "source": {"type": "url", "url": LINK}}])
+def test_what_is_not_read_of_a_source_is_listed(block: Json) -> None:
+    more = {**block, "source": {**block["source"], "detail": "low", "none": None}}
+    (message,), ignored = read(user(more))
+    assert (message.parts, ignored) == (said(block), ["messages[].content[].source.detail"])
+    assert read(user(result(content=[more])))[1] == ["messages[].content[].source.detail"]
+
+
 def test_uploaded_file_is_refused_with_what_to_do_instead() -> None:
     for kind in ("image", "document"):
         error = refused(user({"type": kind, "source": {"type": "file", "file_id": "file_1"}}))

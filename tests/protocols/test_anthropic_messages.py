@@ -26,7 +26,14 @@ from agproxy.errors import BadRequest, GatewayError, UpstreamCut, UpstreamRefusa
 from agproxy.fold import fold
 from agproxy.jsonwire import encode_json
 from agproxy.protocols import anthropic_messages
-from agproxy.protocols.anthropic_messages import encode_error, encode_failure, encode_reply, encode_stream, encode_usage
+from agproxy.protocols.anthropic_messages import (
+    decode_request,
+    encode_error,
+    encode_failure,
+    encode_reply,
+    encode_stream,
+    encode_usage,
+)
 from tests.conversation.wire import server_events
 from tests.messages_stream import checked_error, read
 from tests.protocols.message_answers import PLAIN, THINKING, USAGES, Json, alike, middle, reply, told
@@ -303,6 +310,54 @@ def test_sdk_learns_that_there_are_no_threads() -> None:
 
 def test_codes_that_mean_nothing_to_these_clients_are_left_out() -> None:
     assert "details" not in encode_error(BadRequest("No.", code="invalid_type"))["error"]
+
+
+def words_of(*blocks: Json) -> str:
+    """What the client reads when the last message of its conversation holds these blocks."""
+    history = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
+    with pytest.raises(BadRequest) as caught:
+        decode_request({"model": "m", "messages": [*history, {"role": "user", "content": list(blocks)}]})
+    words: str = encode_error(caught.value)["error"]["message"]
+    return words
+
+
+def image(**source: Json) -> Json:
+    return {"type": "image", "source": source}
+
+
+FAULTY_FILES = [
+    (image(type="base64", data=""), "source.data"),
+    (image(type="base64", data="%"), "source.data"),
+    (image(type="base64", media_type="image/gif", data="R0lGODlhAQABAIAAAAA="), "source.data"),
+    (image(type="url", url="http://localhost/cat.png"), "source.url"),
+    (image(type="file", file_id="file_1"), "source"),
+    ({"type": "document", "source": {"type": "base64", "data": "%"}}, "source.data"),
+]
+
+
+@pytest.mark.parametrize(("block", "field"), FAULTY_FILES)
+def test_error_about_a_file_begins_with_its_place(block: Json, field: str) -> None:
+    # Anthropic's error object has no field for it.
+    text = {"type": "text", "text": "Look:"}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": [text, text, block]}
+    for blocks, place in (((text, block), "content[1]"), ((text, text, result), "content[2].content[2]")):
+        words = words_of(*blocks)
+        assert words.startswith(f"messages[2].{place}.{field}")
+        assert words.count("messages[2]") == 1
+        assert not words.endswith(field)
+
+
+@pytest.mark.parametrize(
+    ("block", "place"),
+    [({"type": "text"}, "messages[2].content[0].text"), ({"type": "hologram"}, "messages[2].content[0].type")],
+)
+def test_error_that_names_its_place_itself_names_it_once(block: Json, place: str) -> None:
+    assert words_of(block).count(place) == 1
+
+
+@pytest.mark.parametrize("param", [None, "", "model", "max_tokens"])
+def test_field_of_the_request_itself_is_left_to_the_words(param: str | None) -> None:
+    assert encode_error(BadRequest("No.", param=param))["error"]["message"] == "No."
 
 
 def test_failed_answer_is_no_message() -> None:

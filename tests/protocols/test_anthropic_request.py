@@ -222,6 +222,28 @@ def test_other_thinking_is_refused(value: Json, param: str) -> None:
     assert refused(thinking=value).param == param
 
 
+@pytest.mark.parametrize(
+    ("value", "listed"),
+    [
+        ({"type": "adaptive", "budget_tokens": 1024}, "thinking.budget_tokens"),
+        ({"type": "between_tools", "budget_tokens": 1024}, "thinking.budget_tokens"),
+        ({"type": "disabled", "budget_tokens": 1024}, "thinking.budget_tokens"),
+        ({"type": "adaptive", "block_binding": {"x": 1}}, "thinking.block_binding"),
+        ({"type": "enabled", "budget_tokens": 1024, "depth": 5}, "thinking.depth"),
+        ({"type": "disabled", "depth": 5}, "thinking.depth"),
+    ],
+)
+def test_what_is_not_read_of_thinking_is_listed(value: Json, listed: str) -> None:
+    assert decoded(thinking=value).ignored == (listed,)
+    assert decoded(thinking={**value, listed.removeprefix("thinking."): None}).ignored == ()
+
+
+@pytest.mark.parametrize("display", [5, ["omitted"], {}, True])
+def test_display_of_thoughts_is_a_string(display: Json) -> None:
+    for value in ({"type": "adaptive"}, {"type": "enabled", "budget_tokens": 1024}):
+        assert refused(thinking={**value, "display": display}).param == "thinking.display"
+
+
 @pytest.mark.parametrize("value", [{}, {"type": None}])
 def test_thinking_without_type_is_not_taken_for_a_wish(value: Json) -> None:
     try:
@@ -305,6 +327,23 @@ def test_answer_is_text_unless_it_is_said(fields: Json) -> None:
 )
 def test_other_format_is_refused(fields: Json, param: str) -> None:
     assert refused(**fields).param == param
+
+
+def test_what_is_not_read_of_a_format_is_listed() -> None:
+    more = {**FORMAT, "name": "titles", "strict": True, "description": None}
+    config = decoded(output_config={"format": more})
+    assert (config.json_format, config.ignored) == (
+        JsonFormat(SCHEMA),
+        ("output_config.format.name", "output_config.format.strict"),
+    )
+    assert decoded(output_format=more).ignored == ("output_format.name", "output_format.strict")
+
+
+def test_older_format_beside_the_newer_one_is_listed() -> None:
+    older = {"type": "json_schema", "schema": {"type": "array"}}
+    chat = decoded(output_config={"format": FORMAT}, output_format=older)
+    assert (chat.json_format, chat.ignored) == (JsonFormat(SCHEMA), ("output_format",))
+    assert decoded(output_config={"format": FORMAT}, output_format=None).ignored == ()
 
 
 # The session.

@@ -63,6 +63,16 @@ def test_schema_is_handed_on_as_it_is(schema: Json) -> None:
     assert tools({"name": "look", "input_schema": schema}) == (Tool("look", "", schema),)
 
 
+@pytest.mark.parametrize("schema", ["string", "", [1], [], 5, 0, True, False])
+def test_schema_that_is_no_object_is_refused_by_its_place(schema: Json) -> None:
+    tool = {"name": "bad", "input_schema": schema}
+    assert refused(LOOK, tool).param == "tools[1].input_schema"
+    assert refused(LOOK, {**tool, "type": "custom"}).param == "tools[1].input_schema"
+    added = {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": tool}}
+    error = refused(LOOK, messages=[system(added)])
+    assert error.param == "messages[1].content[0].tool.definition.input_schema"
+
+
 def test_examples_of_the_input_are_told_in_the_description() -> None:
     (tool,) = tools({**LOOK, "input_examples": [{"at": "Köln"}, {"at": "sky"}]})
     assert tool.description.startswith("Looks.")
@@ -349,6 +359,12 @@ def test_choice(choice: Json, expected: ToolChoice) -> None:
 def test_several_calls_at_once_can_be_declined(kind: Json, value: Json, parallel: bool) -> None:
     chat = decoded(LOOK, tool_choice={**kind, "disable_parallel_tool_use": value})
     assert chat.parallel_calls is parallel
+
+
+@pytest.mark.parametrize("choice", [{"type": "auto"}, {"type": "any"}, {"type": "tool", "name": "look"}])
+def test_what_is_not_read_of_the_choice_is_listed(choice: Json) -> None:
+    chat = decoded(LOOK, tool_choice={**choice, "colour": "red", "disable_parallel_tool_use": True, "none": None})
+    assert (chat.parallel_calls, chat.ignored) == (False, ("tool_choice.colour",))
 
 
 @pytest.mark.parametrize("kind", ["auto", "none"])

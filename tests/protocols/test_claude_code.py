@@ -17,6 +17,7 @@ SUMMARY = "Summarize this coding conversation in under 50 characters.\nCapture t
 COMPACT = "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.\n\nYour task is to create a detailed summary"
 IDENTITY = "You are Claude Code, Anthropic's official CLI for Claude."
 READ = Tool("Read", "Reads.")
+UUID = "0199a1b2-0000-7000-8000-00000000000f"
 
 
 def chat(
@@ -156,6 +157,8 @@ def test_answer_that_says_warmup_is_no_ping() -> None:
         {"system": [{"type": "text", "text": "x"}, {"type": "text", "text": IDENTITY}]},
         {"metadata": {"user_id": '{"device_id":"d","account_uuid":"","session_id":"0199"}'}},
         {"metadata": {"user_id": "user_1f_account__session_0199"}},
+        {"metadata": {"user_id": f"user_{'1f' * 32}_account_{UUID}_session_{UUID}"}},
+        {"metadata": {"user_id": json.dumps({"device_id": "1f" * 32, "account_uuid": UUID, "session_id": UUID})}},
     ],
 )
 def test_claude_code_is_known_by_what_it_says_of_itself(body: Json) -> None:
@@ -171,6 +174,15 @@ def test_claude_code_is_known_by_what_it_says_of_itself(body: Json) -> None:
         {"system": [5, None, {}, {"text": None}, {"text": [IDENTITY]}], "metadata": {"user_id": ["session_"]}},
         {"system": {"text": "x"}, "metadata": "session_1"},
         {"messages": [{"role": "user", "content": IDENTITY}]},
+        *(
+            {"system": "You are a fitness coach.", "metadata": {"user_id": user_id}}
+            for user_id in (
+                *("app_session_42", "session_42", "_session_", "user_session_1f", f"session_{UUID}", UUID),
+                *("bob_account_1_session_2", "user_bob_account_1_session_2", "user_1f_account_1_session_2_x"),
+                *(f"x user_1f_account__session_{UUID}", f"user_1f_account__session_{UUID} x"),
+                *('{"session_id":"0199"}', '{"device_id":"d"}', '["device_id","session_id"]'),
+            )
+        ),
     ],
 )
 def test_others_are_not_taken_for_claude_code(body: Json) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agproxy.chat import ChatRequest, JsonFormat, Message, Sampling, TextPart, Thinking, Tool
+from agproxy.chat import ChatRequest, JsonFormat, Message, Sampling, TextPart, Thinking, Tool, ToolChoice
 from agproxy.errors import UpstreamRefusal
 from agproxy.upstreams.gemini_errors import refused_setting
 from agproxy.upstreams.gemini_request import EncodedRequest, encode_request
@@ -222,6 +222,12 @@ class TestParallelCalls:
 
     def test_of_no_tools_need_no_words(self) -> None:
         assert instruction(encoded(parallel_calls=False)) == ""
+
+    def test_several_calls_are_not_declined_where_none_is_allowed(self) -> None:
+        none = encoded(tools=(LOOK,), parallel_calls=False, tool_choice=ToolChoice("none"))
+        assert instruction(none) == ""
+        demanded = encoded(tools=(LOOK,), parallel_calls=False, tool_choice=ToolChoice("required"))
+        assert "at most one function" in instruction(demanded)
 
     def test_are_allowed_by_default(self) -> None:
         assert instruction(encoded(tools=(LOOK,))) == ""
