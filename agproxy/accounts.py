@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _SESSION_TTL_S = 3600.0
 _FAILURES_TTL_S = 6 * 3600.0
+_ANY = "rest:any"  # until when any account rests
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Pool:
         :param tried: names of accounts that are not to be taken.
         :param patience_s: how long ``cache_first`` may wait for the conversation's own account.
         """
-        rests = {account.name: self._rest(account, model, now) for account in self.accounts}
+        rests = self._rests(model, now)
         free = {account.name: account for account in self.accounts if not rests[account.name]}
         candidates = {name: account for name, account in free.items() if name not in tried}
         sticky = self._sticky(session)
@@ -90,8 +91,14 @@ class Pool:
 
     def rests(self, *, model: str, now: float) -> Rest | None:
         """Why no account can be taken for the model, or None when one can."""
-        rests = [self._rest(account, model, now) for account in self.accounts]
+        rests = self._rests(model, now).values()
         return self._first(rests) if all(rests) else None
+
+    def _rests(self, model: str, now: float) -> dict[str, Rest | None]:
+        """Why each account, by name, cannot be taken; None for one that can."""
+        if not self._store.get(_ANY):  # which is nearly always so, and asked for each request
+            return dict.fromkeys(account.name for account in self.accounts)
+        return {account.name: self._rest(account, model, now) for account in self.accounts}
 
     def _first(self, rests: Iterable[Rest | None]) -> Rest:
         return min((rest for rest in rests if rest), key=lambda rest: rest.until, default=self._nobody())
@@ -167,6 +174,8 @@ class Pool:
     def _rest_until(self, key: str, until: float, reason: str, status: int, now: float) -> None:
         kept = self._store.get(key)
         if until > now and not (kept and kept["until"] >= until):
+            last = max(until, self._store.get(_ANY) or 0.0)
+            self._store.put(_ANY, last, ttl_s=last - now)
             self._store.put(key, {"until": until, "reason": reason, "status": status}, ttl_s=until - now)
 
     def _rest(self, account: Account, model: str, now: float) -> Rest | None:

@@ -17,7 +17,7 @@ from agproxy.upstreams.gemini_native import Native, choices
 Play = Iterator[tuple[float, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Learned:
     """What a request does without, because the service has refused it; see ``repairs``."""
 
@@ -26,7 +26,7 @@ class Learned:
     without: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reading:
     """What is needed to read an answer.
 

@@ -113,6 +113,7 @@ class Call:
         self._started = False
         self._repairs = Repairs(chat, model=model, store=gateway.store)
         self._encoded: Any = None  # the last request that was made
+        self._made_for: tuple[Any, ...] = ()  # what it was made for
         self._requests = Shared()  # all of them: rotation sends the same bytes again
         self._wanted = chat.sampling.choices * (1 + len(chat.further_messages))
         self._accepted = threading.Event() if self._wanted > 1 else None  # for the calls for the others
@@ -278,6 +279,9 @@ class Call:
 
     def _encode(self, upstream: ModuleType) -> Any:
         repairs = self._repairs
+        made_for = (upstream, self._chat, repairs, repairs.count)
+        if made_for == self._made_for:  # of each of them it is the same object
+            return self._encoded
         learned = Learned(repairs.keep_signatures, repairs.dropped, repairs.without)
         state = (learned.keep_signatures, frozenset(learned.dropped.items()), learned.without)
         self._encoded = self._requests.get(
@@ -290,6 +294,7 @@ class Call:
                 safety=self._gateway.config.safety.settings,
             ),
         )
+        self._made_for = made_for
         return self._encoded
 
     # After a failed attempt.

@@ -338,7 +338,7 @@ class TestSecrets:
         for verdict in (QUOTA, OUT, Verdict("next", "model", 60.0)):
             pool.rest(world.accounts["a"], verdict, model=MODEL, reason="x", now=NOW)
         pool.succeeded(world.accounts["a"], model=MODEL, session="s")
-        assert len(keys) == 6
+        assert len(keys) == 9
         assert "AIza" not in "".join(keys)
 
     def test_fingerprint_tells_secrets_apart(self) -> None:

@@ -119,6 +119,8 @@ def _with_session(chat: ChatRequest, request: Request) -> ChatRequest:
 
 def _ignored(request: Request, call: Call) -> tuple[str, ...]:
     """The request fields that are not honoured, by the names that they have in the client's protocol."""
+    if not call.unhonoured:
+        return call.unread
     names = getattr(request.protocol, "FIELD_NAMES", {})
     return tuple(dict.fromkeys((*call.unread, *(names.get(name, name) for name in call.unhonoured))))
 

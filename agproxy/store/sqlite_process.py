@@ -23,7 +23,7 @@ from agproxy.store.sqlite_file import UnusableFile, is_busy, is_corrupt
 log = logging.getLogger(__name__)
 
 _STEADY = "session:"  # read and put again by each request, mostly unchanged
-_OFTEN = ("rest:", "failures:", "refused:", "schemas:", "models:")
+_OFTEN = ("rest:", "failures:", "refused:", "schemas:", "model_list:")
 _FRESH_S = 0.25
 _MAX_FRESH = 5_000
 _LOOK_S = 1.0  # how often to look whether the file is still the same
