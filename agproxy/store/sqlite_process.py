@@ -82,7 +82,8 @@ class ProcessFile:
 
     def get(self, key: str) -> Any:
         now = self._clock()
-        is_often = key.startswith(_OFTEN)
+        is_steady = key.startswith(_STEADY)
+        is_often = is_steady or key.startswith(_OFTEN)
         if not 0 <= now - self._fresh_at < _FRESH_S or len(self._fresh) + len(self._steady) > _MAX_FRESH:
             self._fresh, self._steady, self._fresh_at = {}, {}, now
         if is_often:
@@ -95,9 +96,9 @@ class ProcessFile:
             with self._lock:
                 done, until, text = self._read(key, now)
                 value = _decode(text) if text is not None and until > now else None
-                if is_often and done:
+                if is_often and done and not (is_steady and value is None):  # what begins is to be seen at once
                     self._fresh[key] = (until, value)
-                elif text is not None and key.startswith(_STEADY):
+                if text is not None and is_steady:
                     self._steady[key] = (until, text)
             if self._notes or (self._wants_work and self._worker is None):
                 self._catch_up()
@@ -117,9 +118,10 @@ class ProcessFile:
             return
         entry = Entry(key, self._clock() + ttl_s, text)
         if key.startswith(_STEADY):
-            known_until, known_text = self._steady.pop(key, (0.0, ""))
+            known_until, known_text = self._steady.get(key, (0.0, ""))
             if known_text == text and entry.until - ttl_s / 60 <= known_until <= entry.until:
                 return
+            self._steady.pop(key, None)
         self._change(entry, sqlite_file.PUT, (key, kind_of(key), entry.until, len(text), text, ttl_s / 60))
 
     def delete(self, key: str) -> None:
@@ -203,7 +205,7 @@ class ProcessFile:
         self._wants_work = True
 
     def _freshen(self, entry: Entry) -> None:
-        if entry.key.startswith(_OFTEN):
+        if entry.key.startswith((*_OFTEN, _STEADY)):
             self._fresh[entry.key] = (entry.until, None if entry.text is None else _decode(entry.text))
 
     def _opened(self, now: float) -> sqlite3.Connection:
