@@ -34,7 +34,20 @@ def _one_of(*words: str) -> dict[str, Any]:
     return {"type": "string", "enum": list(words)}
 
 
-_RANGE = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
+_EDITS = {  # what the two tools that edit files have in common
+    "view_range": {
+        "type": "array",
+        "items": {"type": "integer"},
+        "minItems": 2,
+        "maxItems": 2,
+        "description": "For view: first and last line, from 1; -1 is the end.",
+    },
+    "file_text": _text("For create: the whole content."),
+    "old_str": _text("For str_replace: what to replace, which stands exactly once in the file."),
+    "new_str": _text("For str_replace: what to put in its place."),
+    "insert_line": {"type": "integer", "description": "For insert: the line to insert after; 0 is the start."},
+    "insert_text": _text("For insert: what to insert."),
+}
 # Tools that the client runs, and whose schemas Claude knows: by the beginning of their type, with a description.
 # Wire: .../agents-and-tools/tool-use/bash-tool, .../text-editor-tool and .../memory-tool of Anthropic's documentation.
 _KNOWN = (
@@ -50,12 +63,7 @@ _KNOWN = (
             ("command", "path"),
             command=_one_of("view", "create", "str_replace", "insert"),
             path=_text("Of the file, or of the folder to view."),
-            view_range={**_RANGE, "description": "For view: first and last line, from 1; -1 is the end."},
-            file_text=_text("For create: the whole content."),
-            old_str=_text("For str_replace: what to replace, which stands exactly once in the file."),
-            new_str=_text("For str_replace: what to put in its place."),
-            insert_line={"type": "integer", "description": "For insert: the line to insert after; 0 is the start."},
-            insert_text=_text("For insert: what to insert."),
+            **_EDITS,
         ),
     ),
     (
@@ -65,12 +73,7 @@ _KNOWN = (
             ("command",),
             command=_one_of("view", "create", "str_replace", "insert", "delete", "rename"),
             path=_text("Of the file or folder, below /memories."),
-            view_range={**_RANGE, "description": "For view: first and last line, from 1."},
-            file_text=_text("For create: the whole content."),
-            old_str=_text("For str_replace: what to replace."),
-            new_str=_text("For str_replace: what to put in its place."),
-            insert_line={"type": "integer", "description": "For insert: the line to insert after; 0 is the start."},
-            insert_text=_text("For insert: what to insert."),
+            **_EDITS,
             old_path=_text("For rename: the path now."),
             new_path=_text("For rename: the path wanted."),
         ),
