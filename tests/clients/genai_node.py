@@ -4,34 +4,24 @@
 have reached it.
 """
 
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.clients import checks, npm, program
+from tests.clients import checks, node_sdk, npm
+from tests.clients.node_sdk import COUNT, HELLO, KEY, TOOL_STEPS
 from tests.clients.stage import Stage
 from tests.e2e.test_chat import png
-from tests.fake_google import Usage, calls, cut, quota_per_day, slow, text, thoughts
+from tests.fake_google import cut, quota_per_day, slow, text, thoughts
 
 NEWEST, OLDER = "@google/genai", "genai-2"
 PACKAGES = (f"{NEWEST}@3", f"{OLDER}@npm:{NEWEST}@2", "zod@4")
 NODE = 22  # what version 3 asks for
 SCRIPT = Path(__file__).with_suffix(".mjs")
-TIMEOUT_S = 60.0
-KEY = "agp-a-key-for-tests"
-INI = f"[server]\nauth_mode = strict\napi_key = {KEY}\n[upstream]\nping_s = 0.4\n"
+INI = f"{node_sdk.INI}[upstream]\nping_s = 0.4\n"
 
-HELLO = text("Hello, ", "wörld €", usage=Usage(prompt=100, candidates=20, thoughts=30, cached=40, tool_use=5))
-COUNT = text("One, ", "two, ", "thrée", usage=Usage(prompt=7, candidates=3))
-COLD = text("It is cold.")
 OSLO = text('{"city": "Oslo", "degrees": -5, ', '"sky": "grey"}')
-TOOL_STEPS = (
-    thoughts("Where?") + calls(("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Rome"})),
-    calls(("get_weather", {"city": "Bern"})),
-    COLD,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +43,9 @@ def install() -> Sdk:
 
 def run(sdk: Sdk, stage: Stage, name: str, *, package: str = NEWEST) -> str:
     """What the script says when its check has passed."""
-    script = stage.folder / SCRIPT.name
-    shutil.copy(SCRIPT, script)
-    modules = stage.folder / "node_modules"  # where Node looks for what it imports
-    if not modules.exists():
-        modules.symlink_to(sdk.folder / "node_modules")
-    env = program.environment(
-        stage.folder / "home",
-        npm.node(NODE).path,
-        GOOGLE_GEMINI_BASE_URL=stage.root_url,
-        GEMINI_API_KEY=KEY,
-        PICTURE=png().partition(",")[2],
-    )
     stage.google.native = True  # Google takes what its own SDK declares
-    argv = ["node", script.name, name, package]
-    with program.started(argv, cwd=stage.folder, env=env, outputs=stage.folder) as running:
-        finished = running.wait(TIMEOUT_S)
-    assert finished.code == 0, str(finished)
-    assert not finished.err, str(finished)  # warnings of the SDK or of Node
-    stage.google.assert_no_refusals()
-    assert not stage.google.pending, f"{stage.google.pending} answers were not asked for"
-    return finished.out.strip()
+    address = {"GOOGLE_GEMINI_BASE_URL": stage.root_url, "GEMINI_API_KEY": KEY, "PICTURE": png().partition(",")[2]}
+    return node_sdk.run(SCRIPT, name, package, packages=sdk.folder, stage=stage, environment=address, oldest_node=NODE)
 
 
 def generate(sdk: Sdk, stage: Stage) -> str:

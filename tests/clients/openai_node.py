@@ -5,31 +5,21 @@ have reached it.
 """
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.clients import checks, npm, program
+from tests.clients import checks, node_sdk, npm
+from tests.clients.node_sdk import COLD, COUNT, HELLO, KEY, TOOL_STEPS
 from tests.clients.stage import Stage
-from tests.fake_google import Usage, calls, cut, quota_per_day, slow, text, thoughts
+from tests.fake_google import calls, cut, quota_per_day, slow, text, thoughts
 
 PACKAGES = ("openai@6", "zod@4")
 SCRIPT = Path(__file__).with_suffix(".mjs")
-TIMEOUT_S = 60.0
-KEY = "agp-a-key-for-tests"
-INI = f"[server]\nauth_mode = strict\napi_key = {KEY}\n"
+INI = node_sdk.INI
 
-HELLO = text("Hello, ", "wörld €", usage=Usage(prompt=100, candidates=20, thoughts=30, cached=40, tool_use=5))
-COUNT = text("One, ", "two, ", "thrée", usage=Usage(prompt=7, candidates=3))
-COLD = text("It is cold.")
 OSLO = text('{"city": "Oslo", "degrees": -5, ', '"sky": "grey"}')
-TOOL_STEPS = (
-    thoughts("Where?") + calls(("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Rome"})),
-    calls(("get_weather", {"city": "Bern"})),
-    COLD,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +41,8 @@ def install() -> Sdk:
 
 def run(sdk: Sdk, stage: Stage, name: str) -> str:
     """What the script says when its check has passed."""
-    script = stage.folder / SCRIPT.name
-    shutil.copy(SCRIPT, script)
-    (stage.folder / "node_modules").symlink_to(sdk.folder / "node_modules")  # where Node looks for what it imports
-    env = program.environment(
-        stage.folder / "home", npm.node().path, OPENAI_BASE_URL=stage.base_url, OPENAI_API_KEY=KEY
-    )
-    with program.started(["node", script.name, name], cwd=stage.folder, env=env, outputs=stage.folder) as running:
-        finished = running.wait(TIMEOUT_S)
-    assert finished.code == 0, str(finished)
-    assert not finished.err, str(finished)  # warnings of the SDK or of Node
-    stage.google.assert_no_refusals()
-    assert not stage.google.pending, f"{stage.google.pending} answers were not asked for"
-    return finished.out.strip()
+    address = {"OPENAI_BASE_URL": stage.base_url, "OPENAI_API_KEY": KEY}
+    return node_sdk.run(SCRIPT, name, packages=sdk.folder, stage=stage, environment=address)
 
 
 def responses_create(sdk: Sdk, stage: Stage) -> str:
