@@ -18,12 +18,19 @@ Play = Iterator[tuple[float, bytes]]
 
 
 @dataclass(slots=True)
-class Learned:
-    """What a request does without, because the service has refused it; see ``repairs``."""
+class Terms:
+    """On what terms a request is made.
 
+    :param model: the model whose rules hold.
+    :param keep_signatures: as ``dropped`` and ``without`` what the service has refused; see ``repairs``.
+    :param safety: (category, threshold) that hold where the request has none of its own.
+    """
+
+    model: str
     keep_signatures: bool
     dropped: dict[str, frozenset[str]]
     without: frozenset[str]
+    safety: tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -54,15 +61,7 @@ class Ask(Protocol):
     @property
     def sticks(self) -> bool: ...
 
-    def encode(
-        self,
-        upstream: ModuleType,
-        chat: ChatRequest,
-        *,
-        model: str,
-        learned: Learned,
-        safety: tuple[tuple[str, str], ...],
-    ) -> Any:
+    def encode(self, upstream: ModuleType, chat: ChatRequest, terms: Terms) -> Any:
         """The request, an object with ``body``, ``used`` and ``ignored``; see ``upstreams.gemini.EncodedRequest``."""
 
     def quota(self, model: str) -> str:
@@ -89,22 +88,14 @@ class Answering:
     is_patient = True
     sticks = True
 
-    def encode(
-        self,
-        upstream: ModuleType,
-        chat: ChatRequest,
-        *,
-        model: str,
-        learned: Learned,
-        safety: tuple[tuple[str, str], ...],
-    ) -> Any:
+    def encode(self, upstream: ModuleType, chat: ChatRequest, terms: Terms) -> Any:
         return upstream.encode_request(
             chat,
-            model=model,
-            keep_signatures=learned.keep_signatures,
-            dropped=learned.dropped,
-            without=learned.without,
-            safety=safety,
+            model=terms.model,
+            keep_signatures=terms.keep_signatures,
+            dropped=terms.dropped,
+            without=terms.without,
+            safety=terms.safety,
         )
 
     def quota(self, model: str) -> str:
@@ -161,7 +152,7 @@ class Counting(Answering):
         return iter([Finish("stop", Usage(input_tokens=upstream.decode_count(b"".join(chunks))))])
 
 
-class Relaying:
+class Relaying(Answering):
     """Asks what a client has written in the language of the model service, and passes the answer on as it comes.
 
     An upstream that speaks another language has no ``encode_native``; for it the body would have to become messages.
@@ -173,21 +164,13 @@ class Relaying:
         self._choices = choices(native.body)
         self.sticks = native.method in ("generateContent", "streamGenerateContent")
 
-    def encode(
-        self,
-        upstream: ModuleType,
-        chat: ChatRequest,
-        *,
-        model: str,
-        learned: Learned,
-        safety: tuple[tuple[str, str], ...],
-    ) -> Any:
+    def encode(self, upstream: ModuleType, chat: ChatRequest, terms: Terms) -> Any:
         return upstream.encode_native(
             self._native,
-            model=model,
-            keep_signatures=learned.keep_signatures,
-            dropped=learned.dropped,
-            without=learned.without,
+            model=terms.model,
+            keep_signatures=terms.keep_signatures,
+            dropped=terms.dropped,
+            without=terms.without,
         )
 
     def quota(self, model: str) -> str:
@@ -195,9 +178,6 @@ class Relaying:
 
     def url(self, upstream: ModuleType, base_url: str, model: str, *, stream: bool) -> str:
         return str(upstream.native_endpoint(base_url, model, self._native.method))
-
-    def body(self, upstream: ModuleType, body: bytes, model: str) -> bytes:
-        return body
 
     def play(self, upstream: ModuleType, body: bytes, model: str, *, stream: bool) -> Play:
         played: Play = upstream.play_native(body, model, self._native.method)

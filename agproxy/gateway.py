@@ -11,7 +11,7 @@ from typing import Any
 
 from agproxy import conversations, retry, routing, signatures
 from agproxy.accounts import Pool, Rest, duration, unavailable
-from agproxy.asks import ANSWER, Ask, Learned, Reading
+from agproxy.asks import ANSWER, Ask, Reading, Terms
 from agproxy.catalog import Catalog
 from agproxy.chat import (
     ChatRequest,
@@ -282,17 +282,17 @@ class Call:
         made_for = (upstream, self._chat, repairs, repairs.count)
         if made_for == self._made_for:  # of each of them it is the same object
             return self._encoded
-        learned = Learned(repairs.keep_signatures, repairs.dropped, repairs.without)
-        state = (learned.keep_signatures, frozenset(learned.dropped.items()), learned.without)
+        terms = Terms(
+            model=self._gateway.families.get(self._model, self._model),
+            keep_signatures=repairs.keep_signatures,
+            dropped=repairs.dropped,
+            without=repairs.without,
+            safety=self._gateway.config.safety.settings,
+        )
+        state = (terms.keep_signatures, frozenset(terms.dropped.items()), terms.without)
         self._encoded = self._requests.get(
             (upstream, id(self._chat.messages), self._chat.sampling, state),
-            lambda: self._ask.encode(
-                upstream,
-                self._chat,
-                model=self._gateway.families.get(self._model, self._model),
-                learned=learned,
-                safety=self._gateway.config.safety.settings,
-            ),
+            lambda: self._ask.encode(upstream, self._chat, terms),
         )
         self._made_for = made_for
         return self._encoded
