@@ -9,8 +9,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from agproxy.cancel import Cancel
 from agproxy.chat import ChatRequest, Event, Failed, Finish, OtherChoice, Ping, Usage
-from agproxy.transport import Cancel
 
 _SEEDS = 2**31
 _AT_ONCE = 8

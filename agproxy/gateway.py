@@ -12,6 +12,7 @@ from typing import Any
 from agproxy import conversations, retry, routing, signatures
 from agproxy.accounts import Pool, Rest, duration, unavailable
 from agproxy.asks import ANSWER, Ask, Reading, Terms
+from agproxy.cancel import Cancel
 from agproxy.catalog import Catalog
 from agproxy.chat import (
     ChatRequest,
@@ -39,7 +40,7 @@ from agproxy.fold import first_calls
 from agproxy.jsonwire import decode_json, encode_json
 from agproxy.repairs import Repairs
 from agproxy.store import Store
-from agproxy.transport import Answer, Cancel, Playback, Transport
+from agproxy.transport import Answer, Playback, Transport
 from agproxy.upstreams import UPSTREAMS
 
 log = logging.getLogger(__name__)

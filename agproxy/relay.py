@@ -9,9 +9,9 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
+from agproxy.cancel import Cancel
 from agproxy.chat import Event, Failed, Ping
 from agproxy.errors import GatewayError, UpstreamCut
-from agproxy.transport import Cancel
 
 log = logging.getLogger(__name__)
 

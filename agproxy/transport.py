@@ -5,79 +5,21 @@ netrc of no use here, at twice the cost.
 """
 
 import contextlib
-import select
-import socket
 import ssl
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
-from typing import Any
 from urllib.parse import urlsplit
 
-import certifi
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests.hooks import default_hooks
 from requests.structures import CaseInsensitiveDict
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from agproxy import __version__
+from agproxy import __version__, connections
+from agproxy.cancel import Cancel
 from agproxy.errors import UpstreamCut, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 
-_MAX_IDLE_CONNECTIONS = 1000  # requests' default of 10 throws a stream's connection away
 _READ_BYTES = 65536
 _MAX_ERROR_BYTES = 1 << 20
-
-
-class Cancel:
-    """Stops one exchange from another thread: what blocks in it wakes up, at once, and fails."""
-
-    def __init__(self) -> None:
-        self.cancelled = threading.Event()
-        self.reused = False  # the connection in use has served a request before
-        self._lock = threading.Lock()
-        self._sock: socket.socket | None = None
-        self._also: list[Cancel] = []
-
-    def also(self, other: "Cancel") -> None:
-        """Let ``other`` be cancelled with this one."""
-        with self._lock:
-            self._also.append(other)
-        if self.cancelled.is_set():
-            other.cancel()
-
-    def note(self, sock: socket.socket | None, *, reused: bool) -> None:
-        """Remember the connection that is in use from now on."""
-        with self._lock:
-            self._sock = sock
-            self.reused = reused
-        if self.cancelled.is_set():
-            self.cancel()
-
-    def forget(self) -> None:
-        """The connection goes back to its pool; it is no longer ours to stop."""
-        with self._lock:
-            self._sock = None
-
-    def cancel(self) -> None:
-        """Stop. ``close`` would not wake a blocked reader; a shutdown does."""
-        self.cancelled.set()
-        with self._lock:
-            sock, self._sock = self._sock, None
-            also, self._also = self._also, []
-        if sock is not None:
-            with contextlib.suppress(OSError):  # it is closed already, which is what we want
-                sock.shutdown(socket.SHUT_RDWR)
-        for other in also:
-            other.cancel()
-
-    def set_timeout(self, seconds: float) -> None:
-        """How long a read may take from now on."""
-        with self._lock:
-            if self._sock is not None:
-                self._sock.settimeout(seconds)
 
 
 class Answer:
@@ -147,7 +89,7 @@ class Transport:
     """
 
     def __init__(self, *, connect_timeout_s: float, proxy: str = "", ca_bundle: str = "") -> None:
-        self._adapter = _Adapter(ca_bundle)
+        self._adapter = connections.Adapter(ca_bundle)
         self._connect_timeout_s = connect_timeout_s
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
 
@@ -185,7 +127,7 @@ class Transport:
 
     def _send_once(self, request: requests.PreparedRequest, *, timeout_s: float, cancel: Cancel) -> Answer:
         cancel.reused = False
-        _current.cancel = cancel
+        connections.current.cancel = cancel
         try:
             response = self._adapter.send(
                 request, stream=True, timeout=(self._connect_timeout_s, timeout_s), proxies=self._proxies
@@ -194,164 +136,8 @@ class Transport:
             host = urlsplit(request.url or "").hostname
             raise UpstreamTimeout(f"{host} did not answer within {timeout_s:g} s") from error
         finally:
-            _current.cancel = None
+            connections.current.cancel = None
         return Answer(response, cancel)
-
-
-def _plain_poll() -> Callable[[], Any] | None:
-    """``select.poll``, where there is one; gevent's would make watchers in its loop, for 40 us, though nobody waits."""
-    monkey = sys.modules.get("gevent.monkey")
-    try:
-        plain: Callable[[], Any] = monkey.get_original("select", "poll") if monkey else select.poll
-    except AttributeError:  # Windows
-        return None
-    return plain
-
-
-_POLL = _plain_poll()
-
-# Which exchange the thread (or greenlet) is in, for the connection classes below.
-_current = threading.local()
-
-
-def _note(sock: socket.socket | None, *, reused: bool) -> None:
-    cancel: Cancel | None = getattr(_current, "cancel", None)
-    if cancel is not None:
-        cancel.note(sock, reused=reused)
-
-
-def _is_readable(sock: socket.socket, new_poll: Callable[[], Any]) -> bool:
-    poll = new_poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
-class _HTTPConnection(HTTPConnection):
-    _held: list[Any] | None = None
-
-    def connect(self) -> None:
-        super().connect()
-        _note(self.sock, reused=False)
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request, its head and its body in one go if they are small; else each goes out by itself."""
-        held: list[Any] = []
-        self._held = held
-        try:
-            super().request(*args, **kwargs)
-        finally:
-            self._held = None
-        small = sum(len(piece) for piece in held) <= _ONE_GO_BYTES
-        for piece in [b"".join(held)] if small else held:
-            super().send(piece)
-
-    def send(self, data: Any) -> None:
-        """Send bytes, or hold them while a request is put together."""
-        if self._held is None:
-            super().send(data)
-        else:
-            self._held.append(data)
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the service has kept the connection; an idle one has nothing to read but its end."""
-        if _POLL is None:
-            return super().is_connected
-        return self.sock is not None and not _is_readable(self.sock, _POLL)
-
-
-class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
-    """Both."""
-
-
-class _HTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-    def _make_request(self, conn: Any, *args: Any, **kwargs: Any) -> Any:
-        if conn.sock is not None:
-            _note(conn.sock, reused=True)
-        return super()._make_request(conn, *args, **kwargs)
-
-
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-    def _make_request(self, conn: Any, *args: Any, **kwargs: Any) -> Any:
-        if conn.sock is not None:
-            _note(conn.sock, reused=True)
-        return super()._make_request(conn, *args, **kwargs)
-
-
-_ONE_GO_BYTES = 1 << 16
-_POOLS = MappingProxyType({"http": _HTTPPool, "https": _HTTPSPool})
-
-
-class _Adapter(HTTPAdapter):
-    """An adapter with our connection classes and one TLS context.
-
-    requests would load the CA bundle anew for each connection, which costs 33 ms of CPU.
-    """
-
-    def __init__(self, ca_bundle: str) -> None:
-        self._ca_bundle = ca_bundle
-        self._context: ssl.SSLContext | None = None
-        self._lock = threading.Lock()
-        self._pools: dict[str, Any] = {}
-        super().__init__(pool_connections=64, pool_maxsize=_MAX_IDLE_CONNECTIONS, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> Any:
-        host, _ = super().build_connection_pool_key_attributes(request, True, None)
-        return host, {"ssl_context": self._tls()} if host["scheme"] == "https" else {}
-
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> Any:
-        """The pool of the request's host, found once: the way there is the same for every request."""
-        if proxies:
-            return super().get_connection_with_tls_context(request, verify, proxies, cert)
-        origin, _ = _split(request.url or "")
-        pool = self._pools.get(origin)
-        if pool is None:
-            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
-            self._pools[origin] = pool
-        return pool
-
-    def close(self) -> None:
-        """Forget the pools, which closes their idle connections."""
-        self._pools.clear()
-        super().close()
-
-    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        """What stands in the request line."""
-        return super().request_url(request, proxies) if proxies else _split(request.url or "")[1]
-
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """The answer, without cookies and a guess of its encoding, which nobody asks for."""
-        response = requests.Response()
-        response.status_code, response.reason = resp.status, resp.reason
-        response.headers = resp.headers
-        response.raw, response.request, response.url = resp, req, req.url or ""
-        return response
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Nothing to add: the context verifies."""
-
-    def _tls(self) -> ssl.SSLContext:
-        with self._lock:
-            if self._context is None:
-                self._context = ssl.create_default_context(cafile=self._ca_bundle or certifi.where())
-            return self._context
 
 
 def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
@@ -364,12 +150,6 @@ def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | N
     request.body = body
     request.hooks = default_hooks()
     return request
-
-
-def _split(url: str) -> tuple[str, str]:
-    """An absolute URL as its origin and the rest."""
-    start = url.index("/", len("https://"))
-    return url[:start], url[start:]
 
 
 def _is_reset(error: BaseException) -> bool:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from requests import Response
 
+from agproxy.cancel import Cancel
 from agproxy.chat import ChatRequest, Event, Finish, Message, TextDelta, TextPart, Tool, Usage
 from agproxy.config import Account, Config, Scheduling, Upstream
 from agproxy.errors import GatewayError, UpstreamError
 from agproxy.gateway import Call, Gateway
 from agproxy.store.memory import MemoryStore
-from agproxy.transport import Answer, Cancel, Transport
+from agproxy.transport import Answer, Transport
 
 NOW = 1_781_000_000.0
 MODEL = "gemini-3-flash-preview"

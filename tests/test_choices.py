@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 
+from agproxy.cancel import Cancel
 from agproxy.chat import (
     Event,
     Failed,
@@ -21,7 +22,6 @@ from agproxy.chat import (
 )
 from agproxy.choices import OtherChoices, Shared, alone
 from agproxy.errors import BadRequest, GatewayError, UpstreamCut
-from agproxy.transport import Cancel
 from tests.loopback import WAIT_S
 from tests.scripted import HELLO
 

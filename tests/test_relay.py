@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agproxy.cancel import Cancel
 from agproxy.chat import Event, Failed, Finish, Ping, TextDelta
 from agproxy.errors import UpstreamCut, UpstreamTimeout, UpstreamUnreachable
 from agproxy.relay import Relay
-from agproxy.transport import Cancel, Transport
+from agproxy.transport import Transport
 from tests.loopback import WAIT_S, Connection, Server
 
 BeforeRead = Callable[[], None]

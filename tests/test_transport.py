@@ -13,8 +13,9 @@ import responses
 import trustme
 
 from agproxy import __version__
+from agproxy.cancel import Cancel
 from agproxy.errors import UpstreamCut, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from agproxy.transport import Answer, Cancel, Playback, Transport
+from agproxy.transport import Answer, Playback, Transport
 from tests.loopback import WAIT_S, Connection, Server, answering, keeping_alive
 
 KEY = "AIza" + "k" * 35
