@@ -57,6 +57,10 @@ class Shelf:
         if entry is not None:
             self._count(kind, -_size(entry))
 
+    def keys_of(self, kind: str) -> list[str]:
+        """The keys of one kind."""
+        return list(self._kinds.get(kind, ()))
+
     def some(self, count: int, *, max_bytes: int) -> list[Entry]:
         """Up to ``count`` entries, the first of them and no more than ``max_bytes`` with it."""
         found: list[Entry] = []

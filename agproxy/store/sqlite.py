@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from agproxy.store.shared_ledger import BEAT_S, ProcessLedgers, SharedLedger
+from agproxy.store.sqlite_ledger import SqliteBook
 from agproxy.store.sqlite_process import Options, ProcessFile
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, so what is half of a surrogate pair passes too
@@ -38,6 +40,7 @@ class SqliteStore:
         values. One value may take a 16th of it; a longer one is not kept.
     :param retry_s: how long a file that cannot be used is left alone.
     :param slow_s: a write that takes longer is slow: the next ones are left to the background thread for ``retry_s``.
+    :param beat_s: how often a process tells the others what it uses.
     """
 
     def __init__(
@@ -49,10 +52,12 @@ class SqliteStore:
         max_bytes: int = 256 << 20,
         retry_s: float = 30.0,
         slow_s: float = 0.25,
+        beat_s: float = BEAT_S,
     ) -> None:
         self._options = Options(os.path.abspath(path), clock, max_entries, max_bytes, retry_s, slow_s)
         # By process. What a forked child finds of its parent stays there untouched: closing it would be use, too.
         self._files: dict[int, ProcessFile] = {}
+        self.ledger = ProcessLedgers(lambda: SharedLedger(clock, SqliteBook(self._file), beat_s=beat_s))
 
     def get(self, key: str) -> Any:
         return self._file().get(_clean(key))
@@ -60,8 +65,14 @@ class SqliteStore:
     def put(self, key: str, value: Any, *, ttl_s: float) -> None:
         self._file().put(_clean(key), _encode(value), ttl_s)
 
+    def add(self, key: str, value: Any, *, ttl_s: float) -> Any:
+        return self._file().add(_clean(key), _encode(value), ttl_s)
+
     def delete(self, key: str) -> None:
         self._file().delete(_clean(key))
+
+    def items(self, kind: str) -> dict[str, Any]:
+        return self._file().items(_clean(kind))
 
     def sweep(self) -> None:
         """Delete what is over or too much now; it happens by itself now and then."""
@@ -69,6 +80,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Write what still waits, if that can be done at once, and let go of the file; a later use opens it again."""
+        self.ledger.close()
         file = self._files.pop(os.getpid(), None)
         if file is not None:
             file.close()

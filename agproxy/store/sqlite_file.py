@@ -8,8 +8,9 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from agproxy.store.shelf import Entry, kind_of
 
@@ -21,6 +22,11 @@ PUT = """
     WHERE value IS NOT excluded.value OR excluded.until NOT BETWEEN until AND until + ?
 """
 DELETE = "DELETE FROM entries WHERE key = ?"
+_ADD = """
+    INSERT INTO entries (key, kind, until, size, value) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET until = excluded.until, size = excluded.size, value = excluded.value
+    WHERE until <= ?
+"""
 
 _APPLICATION_ID = 0x61677079  # "agpy": tells our files from other programs'
 _VERSION = 1
@@ -110,20 +116,59 @@ def read(connection: sqlite3.Connection, key: str) -> tuple[float, str] | None:
         return None
     until, text = row
     if type(until) is not float or type(text) is not str:
-        raise sqlite3.DatabaseError(_MALFORMED)
+        raise malformed()
     return until, text
+
+
+def read_all(connection: sqlite3.Connection, kind: str) -> list[Entry]:
+    """What stands under the keys of one kind."""
+    return _entries(connection.execute("SELECT key, until, value FROM entries WHERE kind = ?", (kind,)))
+
+
+def read_those(connection: sqlite3.Connection, prefix: str) -> list[Entry]:
+    """What stands under the keys that begin so; the last character may be any but the last of Unicode."""
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return _entries(
+        connection.execute("SELECT key, until, value FROM entries WHERE key >= ? AND key < ?", (prefix, end))
+    )
+
+
+def _entries(rows: Iterable[tuple[Any, Any, Any]]) -> list[Entry]:
+    found = [Entry(*row) for row in rows]
+    if any((type(key), type(until), type(text)) != (str, float, str) for key, until, text in found):
+        raise malformed()
+    return found
+
+
+def add(connection: sqlite3.Connection, entry: Entry, *, now: float) -> Entry:
+    """Put the entry unless there is one that is not over.
+
+    :returns: the one that there is now.
+    """
+    key, until, text = entry
+    row = (key, kind_of(key), until, len(text or ""), text, now)
+    if connection.execute(_ADD, row).rowcount:  # which is so nearly always, and costs a third
+        return entry
+    with transaction(connection):
+        connection.execute(_ADD, row)
+        kept = read(connection, key)
+    return entry if kept is None else Entry(key, *kept)
 
 
 def write(connection: sqlite3.Connection, entries: list[Entry]) -> None:
     """Put and delete in one transaction."""
-    if not entries:
-        return
-    with _transaction(connection):
-        for key, until, text in entries:
-            if text is None:
-                connection.execute(DELETE, (key,))
-            else:
-                connection.execute(PUT, (key, kind_of(key), until, len(text), text, 0))
+    if entries:
+        with transaction(connection):
+            put_all(connection, entries)
+
+
+def put_all(connection: sqlite3.Connection, entries: list[Entry]) -> None:
+    """Put and delete, in a transaction that has begun."""
+    for key, until, text in entries:
+        if text is None:
+            connection.execute(DELETE, (key,))
+        else:
+            connection.execute(PUT, (key, kind_of(key), until, len(text), text, 0))
 
 
 def sweep(connection: sqlite3.Connection, *, now: float, max_entries: int, max_bytes: int) -> bool:
@@ -170,6 +215,11 @@ def set_aside(path: str, *, now: float) -> str | None:
 def is_busy(error: Exception) -> bool:
     """Whether somebody else holds a lock."""
     return _code(error) in (_BUSY, _LOCKED, _PROTOCOL)
+
+
+def malformed() -> sqlite3.DatabaseError:
+    """The error for what no agproxy has written."""
+    return sqlite3.DatabaseError(_MALFORMED)
 
 
 def is_corrupt(error: Exception) -> bool:
@@ -221,9 +271,10 @@ def _prepare(path: str) -> None:
 
 
 def _set_up(connection: sqlite3.Connection, max_bytes: int) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    # The tables first: another process may be making them now, and the rest together with them.
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     if tables and application != _APPLICATION_ID:
         raise UnusableFile("it is another program's database")
     if version > _VERSION:
@@ -241,7 +292,7 @@ def _set_up(connection: sqlite3.Connection, max_bytes: int) -> None:
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     if version == 0:
-        with _transaction(connection):
+        with transaction(connection):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             for statement in _SCHEMA if version == 0 else ():
                 connection.execute(statement)
@@ -264,7 +315,7 @@ def _make_room(connection: sqlite3.Connection, most_bytes: int) -> bool:
     sizes = connection.execute(
         "SELECT id, CAST(size AS INTEGER) FROM entries WHERE kind = ? ORDER BY until LIMIT ?", (*largest, _SWEEP_ROWS)
     ).fetchall()
-    with _transaction(connection):
+    with transaction(connection):
         excess = _used_bytes(connection) - most_bytes  # another worker may just have done it
         for id_, size in sizes:
             if excess <= 0:
@@ -275,7 +326,8 @@ def _make_room(connection: sqlite3.Connection, most_bytes: int) -> bool:
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is done within is done together, or not at all."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -4,31 +4,26 @@ Whoever holds the lock waits for nothing but the disk: no log, no pause, no star
 another greenlet. What there is to say or to start is noted, and done without the lock (``_catch_up``).
 """
 
-import json
 import logging
-import os
 import sqlite3
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from agproxy.store import sqlite_file
+from agproxy.store.recent import Recent, decode
 from agproxy.store.shelf import Entry, Shelf, kind_of
-from agproxy.store.sqlite_file import UnusableFile, is_busy, is_corrupt
+from agproxy.store.sqlite_open import OpenFile
 
 log = logging.getLogger(__name__)
 
-_STEADY = "session:"  # read and put again by each request, mostly unchanged
-_OFTEN = ("rest:", "failures:", "refused:", "schemas:", "model_list:")
-_FRESH_S = 0.25
-_MAX_FRESH = 5_000
-_LOOK_S = 1.0  # how often to look whether the file is still the same
+_T = TypeVar("_T")
+
 # Before each attempt: another worker's commit holds the lock for 30 us, a batch or a sweep for some ms.
-_PAUSES_S = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.008)
+_PAUSES_S = (0.0, 0.0003, 0.0005, 0.0007, 0.001, 0.0015, 0.002, 0.002, 0.003, 0.004)
 _LOCKED_PAUSE_S = 0.05
 _CLOSE_S = 1.0
 _SILENCE_S = 60.0  # between two warnings, for a disk that works every other second
@@ -37,7 +32,6 @@ _SWEEP_S = 60.0
 _SWEEP_SHARE = 32  # this part of max_entries or max_bytes was put: time to sweep
 _BATCH = 50
 _SHELF_BYTES = 64 << 20
-_REPLACE_PAUSE_S = 3600.0  # a file that is corrupt again so soon is the disk's fault
 
 
 class Options(NamedTuple):
@@ -57,49 +51,37 @@ class ProcessFile:
     def __init__(self, options: Options) -> None:
         self._path, self._clock, self._max_entries, self._max_bytes, self._retry_s, self._slow_s = options
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._finalizer: weakref.finalize[Any, Any] | None = None
-        self._identity: tuple[int, int] | None = None
-        self._looked_at = 0.0
-        self._fresh: dict[str, tuple[float, Any]] = {}  # by key: end and value of what was read or put
-        self._fresh_at = 0.0
-        self._steady: dict[str, tuple[float, str]] = {}  # what was read of these, as long as the above
+        self._recent = Recent()
+        self._file = OpenFile(
+            self._path, clock=self._clock, max_bytes=self._max_bytes, recent=self._recent, note=self._note
+        )
         self._shelf = Shelf(max_entries=self._max_entries, max_bytes=min(_SHELF_BYTES, self._max_bytes))
         self._trouble = ""  # why the file does not take values
         self._said_trouble = self._said_slow = self._said_long = False
         self._silent_until = 0.0
         self._slow_until = 0.0
-        self._replaced_at: float | None = None
         self._notes: list[tuple[int, str, tuple[Any, ...]]] = []
         self._wants_work = False
         self._worker: threading.Thread | None = None
         self._closing = threading.Event()
-        self._is_closed = False
         self._put_count = self._put_bytes = 0  # since the last sweep
         self._swept_at = self._clock()
 
-    # The three of the interface.
+    # What the interface names.
 
     def get(self, key: str) -> Any:
         now = self._clock()
-        is_steady = key.startswith(_STEADY)
-        is_often = is_steady or key.startswith(_OFTEN)
-        if not 0 <= now - self._fresh_at < _FRESH_S or len(self._fresh) + len(self._steady) > _MAX_FRESH:
-            self._fresh, self._steady, self._fresh_at = {}, {}, now
-        if is_often:
-            kept = self._fresh.get(key)
-            if kept is not None:
-                return kept[1] if kept[0] > now else None
+        known = self._recent.get(key, now)
+        if known is not None:
+            return known[1] if known[0] > now else None
         for pause_s in _PAUSES_S:
             if pause_s:
                 time.sleep(pause_s)
             with self._lock:
                 done, until, text = self._read(key, now)
-                value = _decode(text) if text is not None and until > now else None
-                if is_often and done and not (is_steady and value is None):  # what begins is to be seen at once
-                    self._fresh[key] = (until, value)
-                if text is not None and is_steady:
-                    self._steady[key] = (until, text)
+                value = decode(text) if text is not None and until > now else None
+                if done:
+                    self._recent.was_read(key, until, text, value, asked_at=self._recent.changes)
             if self._notes or (self._wants_work and self._worker is None):
                 self._catch_up()
             if done or self._trouble:
@@ -117,17 +99,62 @@ class ProcessFile:
             self.delete(key)
             return
         entry = Entry(key, self._clock() + ttl_s, text)
-        if key.startswith(_STEADY):
-            known_until, known_text = self._steady.get(key, (0.0, ""))
-            if known_text == text and entry.until - ttl_s / 60 <= known_until <= entry.until:
-                return
-            self._steady.pop(key, None)
-        self._change(entry, sqlite_file.PUT, (key, kind_of(key), entry.until, len(text), text, ttl_s / 60))
+        if not self._recent.needs_no_put(entry, ttl_s):
+            self._change(entry, sqlite_file.PUT, (key, kind_of(key), entry.until, len(text), text, ttl_s / 60))
+
+    def add(self, key: str, text: str, ttl_s: float) -> Any:
+        now = self._clock()
+        kept = self.get(key)
+        if kept is not None or len(text) > self._max_bytes // 16:
+            return kept
+        entry = Entry(key, now + ttl_s, text)
+        found = None
+        if self._shelf.get(key) is None:
+            found = self.attempt(lambda connection: sqlite_file.add(connection, entry, now=now), writes=True)
+        with self._lock:
+            if found is None:
+                found = self._shelf.get(key)
+                if found is None or found.until <= now or found.text is None:
+                    found = entry
+                    self._keep(entry)
+            else:
+                self._count(entry, now)
+            self._recent.was_changed(found)
+        self._catch_up()
+        return None if found.text is None else decode(found.text)
 
     def delete(self, key: str) -> None:
         if self.get(key) is not None or self._shelf or self._trouble:
-            self._steady.pop(key, None)
             self._change(Entry(key, 0.0, None), sqlite_file.DELETE, (key,))
+
+    def items(self, kind: str) -> dict[str, Any]:
+        now = self._clock()
+        written = self.attempt(lambda connection: sqlite_file.read_all(connection, kind), writes=False) or []
+        with self._lock:
+            waiting = [self._shelf.get(key) for key in self._shelf.keys_of(kind)]
+        entries = {entry.key: entry for entry in (*written, *waiting) if entry is not None}
+        values = {key: decode(text) for key, until, text in entries.values() if text is not None and until > now}
+        return {key.partition(":")[2]: value for key, value in values.items() if value is not None}
+
+    def attempt(self, work: Callable[[sqlite3.Connection], _T], *, writes: bool) -> _T | None:
+        """What comes of work on the file, or None when it cannot be used within some ms.
+
+        :param writes: whether it changes something.
+        """
+        for pause_s in _PAUSES_S[:4] if self._shelf else _PAUSES_S:  # others have waited for this lock before
+            if pause_s:
+                time.sleep(pause_s)
+            with self._lock:
+                if self._trouble and (writes or not self._file.is_open):
+                    return None
+                if writes and time.monotonic() < self._slow_until:
+                    return None
+                done, result = self._try(work)
+            if self._notes or (self._wants_work and self._worker is None):
+                self._catch_up()
+            if done:
+                return result
+        return None
 
     def _change(self, entry: Entry, statement: str, parameters: tuple[Any, ...]) -> None:
         done = False
@@ -146,20 +173,35 @@ class ProcessFile:
 
     # With the lock.
 
+    def _try(self, work: Callable[[sqlite3.Connection], _T]) -> tuple[bool, _T | None]:
+        """Whether there is no use in another attempt, and what came of this one."""
+        began = time.perf_counter()
+        try:
+            result = work(self._file.connection(self._clock()))
+        except sqlite_file.ERRORS as error:
+            if self._is_at_bound(error):
+                return True, None
+            if self._file.can_retry(error):
+                return False, None
+            self._fail(str(error))
+            return True, None
+        self._heed(time.perf_counter() - began)
+        return True, result
+
     def _read(self, key: str, now: float) -> tuple[bool, float, str | None]:
         """Whether an answer was found, and the entry's end and text."""
         waiting = self._shelf.get(key)
         if waiting is not None:
             return True, waiting.until, waiting.text
-        if self._trouble and self._connection is None:
+        if self._trouble and not self._file.is_open:
             return True, 0.0, None
         try:
             began = time.perf_counter()
-            row = sqlite_file.read(self._opened(now), key)
+            row = sqlite_file.read(self._file.connection(now), key)
             if time.perf_counter() - began > self._slow_s:
                 self._note_slow(time.perf_counter() - began)
         except sqlite_file.ERRORS as error:
-            if self._can_retry(error):
+            if self._file.can_retry(error):
                 return False, 0.0, None
             self._fail(str(error))
             return True, 0.0, None
@@ -173,24 +215,31 @@ class ProcessFile:
             return True
         try:
             began = time.perf_counter()
-            self._opened(now).execute(statement, parameters)
+            self._file.connection(now).execute(statement, parameters)
             took_s = time.perf_counter() - began
         except sqlite_file.ERRORS as error:
             if not self._is_at_bound(error):
-                if self._can_retry(error):
+                if self._file.can_retry(error):
                     return False
                 self._fail(str(error))
             self._keep(entry)
             return True
-        self._freshen(entry)
+        self._recent.was_changed(entry)
+        self._count(entry, now)
+        self._heed(took_s)
+        return True
+
+    def _heed(self, took_s: float) -> None:
+        """Leave what is to be written to the background thread for some time, if a write took long."""
         if took_s > self._slow_s:
             self._note_slow(took_s)
             self._slow_until = time.monotonic() + self._retry_s
+
+    def _count(self, entry: Entry, now: float) -> None:
         self._put_count += 1
         self._put_bytes += len(entry.text or "")
         if self._is_sweep_due(now):
             self._wants_work = True
-        return True
 
     def _is_sweep_due(self, now: float) -> bool:
         return (
@@ -201,46 +250,8 @@ class ProcessFile:
 
     def _keep(self, entry: Entry) -> None:
         self._shelf.put(entry)
-        self._freshen(entry)
+        self._recent.was_changed(entry)
         self._wants_work = True
-
-    def _freshen(self, entry: Entry) -> None:
-        if entry.key.startswith((*_OFTEN, _STEADY)):
-            self._fresh[entry.key] = (entry.until, None if entry.text is None else _decode(entry.text))
-
-    def _opened(self, now: float) -> sqlite3.Connection:
-        """The connection, to the file that has the name now."""
-        if self._connection is not None:
-            if 0 <= now - self._looked_at < _LOOK_S:
-                return self._connection
-            self._looked_at = now
-            found = sqlite_file.identity(self._path)
-            if found == self._identity:
-                return self._connection
-            if found is None:
-                self._note(logging.WARNING, "store was deleted, a new one is begun path=%s", self._path)
-            self._let_go()
-        if self._is_closed:
-            raise UnusableFile("it was closed")
-        connection = sqlite_file.connect(self._path, max_bytes=self._max_bytes)
-        self._connection = connection
-        # At the latest when the interpreter ends, and then not in a forked child.
-        self._finalizer = weakref.finalize(self, _close_own, connection, os.getpid())
-        self._identity = sqlite_file.identity(self._path)
-        self._looked_at = now
-        return connection
-
-    def _let_go(self) -> None:
-        if self._finalizer is not None:
-            self._finalizer()
-        self._connection = self._finalizer = None
-        self._fresh = {}
-
-    def _can_retry(self, error: Exception, *, seen: tuple[int, int] | None = None) -> bool:
-        """Whether the error may be gone in a moment: a lock, or a corrupt file that was replaced."""
-        if is_busy(error):
-            return True
-        return is_corrupt(error) and self._replace(str(error), seen)
 
     def _fail(self, reason: str) -> None:
         """Leave the file to the background thread."""
@@ -257,34 +268,9 @@ class ProcessFile:
                 reason,
             )
 
-    def _replace(self, reason: str, seen: tuple[int, int] | None) -> bool:
-        """Set a corrupt file aside, unless another worker has, so that the next use makes a new one.
-
-        :param seen: which file it was, if not the one that is open.
-        """
-        opened = seen or (self._identity if self._connection is not None else sqlite_file.identity(self._path))
-        self._let_go()
-        if sqlite_file.identity(self._path) != opened:
-            return True
-        now = self._clock()
-        if self._replaced_at is not None and now - self._replaced_at < _REPLACE_PAUSE_S:
-            return False
-        aside = sqlite_file.set_aside(self._path, now=now)
-        if aside is None:
-            return False
-        self._replaced_at = now
-        self._note(
-            logging.WARNING,
-            "store was corrupt, a new one is begun path=%s reason=%s kept=%s",
-            self._path,
-            reason,
-            aside,
-        )
-        return True
-
     def _is_at_bound(self, error: Exception) -> bool:
         """Whether not the disk is full, but what we allow ourselves. Then the next sweep makes room."""
-        if self._connection is None or not sqlite_file.is_at_bound(self._connection, error):
+        if not self._file.is_at_bound(error):
             return False
         self._swept_at = -_SWEEP_S
         return True
@@ -339,7 +325,7 @@ class ProcessFile:
                         self._put_count = self._put_bytes = 0
                         self._swept_at = began_at
                     pause_s = self._next_pause()
-                elif self._can_retry(error, seen=seen):
+                elif self._file.can_retry(error, seen=seen):
                     locked_since = locked_since or time.monotonic()
                     if time.monotonic() - locked_since > _LOCKED_WARNING_S:
                         self._fail(str(error))
@@ -355,7 +341,7 @@ class ProcessFile:
             if self._said_trouble:
                 self._note(logging.INFO, "store can be used again path=%s", self._path)
             self._trouble, self._said_trouble = "", False
-            self._let_go()  # it may be another file
+            self._file.let_go()  # it may be another file
         if self._shelf or self._wants_work:
             return 0.001  # others want to write, too
         self._worker = None
@@ -397,9 +383,9 @@ class ProcessFile:
         while more and time.monotonic() < until:
             with self._lock:
                 try:
-                    more = self._sweep(self._opened(self._clock()))
+                    more = self._sweep(self._file.connection(self._clock()))
                 except sqlite_file.ERRORS as error:
-                    more = self._can_retry(error)
+                    more = self._file.can_retry(error)
                     if not more:
                         self._fail(str(error))
             self._catch_up()
@@ -411,8 +397,7 @@ class ProcessFile:
             time.sleep(0.005)  # the background thread is at it
         self._closing.set()
         with self._lock:
-            self._is_closed = True
-            self._let_go()
+            self._file.close()
             worker = self._worker
         if self._shelf and not self._trouble:
             log.warning("store was locked to the end, what waited to be written is lost path=%s", self._path)
@@ -429,15 +414,3 @@ def _off_loop(work: Callable[[], Exception | None]) -> Exception | None:
 
     error: Exception | None = gevent.get_hub().threadpool.apply(work)
     return error
-
-
-def _decode(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:  # bits that the disk has turned, where SQLite does not notice
-        return None
-
-
-def _close_own(connection: sqlite3.Connection, pid: int) -> None:
-    if os.getpid() == pid:
-        connection.close()

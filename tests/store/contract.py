@@ -1,6 +1,6 @@
 """What every store must do. A test module of a store derives a class from :class:`Contract` and gives ``make``.
 
-One whose stores share what they hold derives from :class:`SharedContract`.
+One whose stores share what they hold derives from ``shared_contract.SharedContract``.
 """
 
 import subprocess
@@ -26,6 +26,41 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
+
+
+def eventually(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    """Wait until it is so."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def run(program: str, *arguments: object) -> str:
+    """What a program prints that has nothing to complain about."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def use(store: Store, count: int = 20) -> None:
+    """Do all that can be done with a store, and see that it has been."""
+    for number in range(count):
+        store.put(f"kind:{number}", number, ttl_s=60)
+        store.put("rest:a", number, ttl_s=60)
+        assert store.get(f"kind:{number}") == number
+        assert store.get("rest:a") == number
+        assert store.add(f"kind:{number}", "other", ttl_s=60) == number
+        assert store.add(f"session:{number}", "a", ttl_s=60) == "a"
+        assert store.add(f"session:{number}", "b", ttl_s=60) == "a"
+        store.delete("rest:a")
+        assert store.get("rest:a") is None
+    assert store.items("kind") == {str(number): number for number in range(count)}
 
 
 class Contract:
@@ -232,6 +267,75 @@ class Contract:
         store.delete("kind:other")
         assert store.get("kind:name") == "a"
 
+    @pytest.mark.parametrize("kind", ["kind", "session", "rest"])
+    def test_added_is_kept_until_its_time_is_over(self, store: Store, clock: Clock, kind: str) -> None:
+        assert store.add(f"{kind}:name", ["a"], ttl_s=60) == ["a"]
+        assert store.add(f"{kind}:name", ["b"], ttl_s=60) == ["a"]
+        assert store.get(f"{kind}:name") == ["a"]
+        clock.advance(59)
+        assert store.add(f"{kind}:name", ["b"], ttl_s=60) == ["a"]
+        clock.advance(1)
+        assert store.add(f"{kind}:name", ["c"], ttl_s=60) == ["c"]
+        assert store.add(f"{kind}:name", ["d"], ttl_s=60) == ["c"]
+        clock.advance(59)
+        assert store.get(f"{kind}:name") == ["c"]
+
+    @pytest.mark.parametrize("kind", ["kind", "session", "rest"])
+    def test_what_was_put_is_not_added_and_what_was_deleted_is(self, store: Store, kind: str) -> None:
+        store.put(f"{kind}:name", "a", ttl_s=60)
+        assert store.add(f"{kind}:name", "b", ttl_s=60) == "a"
+        assert store.add(f"{kind}:other", "c", ttl_s=60) == "c"
+        store.delete(f"{kind}:name")
+        assert store.add(f"{kind}:name", "d", ttl_s=60) == "d"
+        store.put(f"{kind}:name", "e", ttl_s=60)
+        assert [store.get(f"{kind}:name"), store.get(f"{kind}:other")] == ["e", "c"]
+
+    @pytest.mark.parametrize("value", ["text", {"a": [1]}, "half a pair \ud83d"], ids=ascii)
+    def test_what_is_added_is_got(self, store: Store, value: Any) -> None:
+        assert store.add("kind:name", value, ttl_s=60) == value
+        assert store.add("kind:name", None, ttl_s=60) == value
+        assert store.get("kind:name") == value
+
+    def test_added_ones_are_bounded(self, small: Store, clock: Clock) -> None:
+        for name in "abcd":
+            clock.advance(0.5)
+            small.add(f"kind:{name}", name, ttl_s=60)
+        self.tidy(small)
+        assert [small.get(f"kind:{name}") for name in "abcd"] == [None, "b", "c", "d"]
+
+    @pytest.mark.parametrize("kind", ["kind", "session", "rest"])
+    def test_one_of_many_threads_adds(self, store: Store, kind: str) -> None:
+        found: list[list[Any]] = [[] for _ in range(4)]
+        together = threading.Barrier(4)
+
+        def work(thread: int) -> None:
+            for number in range(50):
+                together.wait(10)
+                found[thread].append(store.add(f"{kind}:{number}", thread, ttl_s=60))
+
+        threads = [threading.Thread(target=work, args=(thread,)) for thread in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert found == [[store.get(f"{kind}:{number}") for number in range(50)]] * 4
+
+    def test_items_are_those_of_one_kind(self, store: Store, clock: Clock) -> None:
+        assert store.items("rest") == {}
+        store.put("rest:a", {"until": 1}, ttl_s=60)
+        store.put("rest:b:c/日本", ["b"], ttl_s=60)
+        store.add("rest:d", "d", ttl_s=10)
+        store.put("rest:e", "e", ttl_s=60)
+        store.put("restless:f", "f", ttl_s=60)
+        store.put("session:a", "a", ttl_s=60)
+        store.put("rest", "r", ttl_s=60)
+        store.delete("rest:e")
+        store.delete("rest")
+        assert store.items("rest") == {"a": {"until": 1}, "b:c/日本": ["b"], "d": "d"}
+        clock.advance(10)
+        assert store.items("rest") == {"a": {"until": 1}, "b:c/日本": ["b"]}
+        assert store.items("session") == {"a": "a"}
+
     def test_many_threads_at_once(self, store: Store) -> None:
         failures: list[Exception] = []
 
@@ -253,100 +357,3 @@ class Contract:
         for thread in threads:
             thread.join(10)
         assert not failures
-
-
-class SharedContract(Contract):
-    """That of stores which hold the same values wherever they are opened, and after a restart."""
-
-    def source(self) -> str:
-        """Python that makes ``store``, by the real clock, in another process."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def other(self, store: Store, clock: Clock) -> Iterator[Store]:
-        """Another store that holds what the first one does."""
-        other = self.make(clock)
-        yield other
-        other.close()
-
-    @pytest.mark.parametrize("kind", ["rest", "session"])
-    def test_others_see_what_is_put_and_deleted(self, store: Store, other: Store, clock: Clock, kind: str) -> None:
-        assert other.get(f"{kind}:name") is None
-        store.put(f"{kind}:name", "a", ttl_s=60)
-        clock.advance(1)
-        assert other.get(f"{kind}:name") == "a"
-        other.put(f"{kind}:name", "b", ttl_s=60)
-        clock.advance(1)
-        assert store.get(f"{kind}:name") == "b"
-        store.delete(f"{kind}:name")
-        clock.advance(1)
-        assert other.get(f"{kind}:name") is None
-
-    @pytest.mark.parametrize("kind", ["response", "signature", "session"])
-    def test_what_an_answer_leaves_behind_is_seen_at_once(self, store: Store, other: Store, kind: str) -> None:
-        for number in range(20):
-            assert other.get(f"{kind}:{number}") is None
-            store.put(f"{kind}:{number}", number, ttl_s=60)
-            assert other.get(f"{kind}:{number}") == number
-
-    def test_restart(self, store: Store, clock: Clock) -> None:
-        store.put("kind:name", "a", ttl_s=60)
-        store.close()
-        clock.advance(59)
-        again = self.make(clock)
-        assert again.get("kind:name") == "a"
-        clock.advance(1)
-        assert again.get("kind:name") is None
-        again.close()
-
-    def test_close_is_no_end(self, store: Store) -> None:
-        store.put("kind:name", "a", ttl_s=60)
-        store.close()
-        assert store.get("kind:name") == "a"
-
-    def test_other_process_sees_it_within_a_second(self) -> None:
-        store = self.make(time.time)
-        program = f"""
-import sys, time
-{self.source()}
-for key in sys.stdin:
-    until = time.monotonic() + 1
-    while (value := store.get(key.strip())) is None and time.monotonic() < until:
-        time.sleep(0.01)
-    store.put("answer:" + key.strip(), [value, "seen"], ttl_s=60)
-    print("done", flush=True)
-store.close()
-"""
-        with subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdin
-            assert process.stdout
-            for key in ("rest:a", "response:b", "rest:c"):
-                process.stdin.write(f"{key}\n")
-                process.stdin.flush()
-                assert store.get(f"answer:{key}") is None
-                store.put(key, "value", ttl_s=60)
-                assert process.stdout.readline() == "done\n"
-                assert store.get(f"answer:{key}") == ["value", "seen"]
-        store.close()
-
-    def test_processes_that_put_at_once_lose_nothing(self) -> None:
-        program = f"""
-import sys, time
-{self.source()}
-for number in range(200):
-    store.put(f"kind:{{sys.argv[1]}}-{{number}}", number, ttl_s=60)
-until = time.monotonic() + 5
-while any(store.get(f"kind:{{sys.argv[1]}}-{{number}}") != number for number in range(200)):
-    assert time.monotonic() < until
-store.close()
-"""
-        processes = [
-            subprocess.Popen([sys.executable, "-W", "error", "-c", program, name], stderr=subprocess.PIPE, text=True)
-            for name in "abc"
-        ]
-        assert [process.communicate(timeout=30)[1] for process in processes] == ["", "", ""]
-        store = self.make(time.time)
-        assert [key for name in "abc" for key in range(200) if store.get(f"kind:{name}-{key}") != key] == []
-        store.close()

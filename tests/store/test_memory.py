@@ -5,11 +5,20 @@ from collections.abc import Callable
 from agproxy.store import Store
 from agproxy.store.memory import MemoryStore
 from tests.store.contract import Clock, Contract
+from tests.store.ledger_contract import LedgerContract
 
 
-class TestContract(Contract):
+class InMemory:
     def make(self, clock: Callable[[], float], *, max_entries: int = 10_000) -> Store:
         return MemoryStore(clock, max_entries=max_entries)
+
+
+class TestContract(InMemory, Contract):
+    pass
+
+
+class TestLedgerContract(InMemory, LedgerContract):
+    pass
 
 
 class TestBounds:

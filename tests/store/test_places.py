@@ -3,14 +3,20 @@
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agproxy.cli.check import report
+from agproxy.config import Config, load
+from agproxy.errors import ConfigError
 from agproxy.store import Store, places
 from agproxy.store.memory import MemoryStore
+from agproxy.store.redis import RedisStore
 from agproxy.store.sqlite import SqliteStore, default_path
+from tests.redis_server import RedisServer, not_windows
 
 
 @pytest.fixture
@@ -51,6 +57,20 @@ class TestAddress:
     def test_no_usual_place_without_a_home(self) -> None:
         assert places.address("", {}) == "memory:"
 
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("redis://box", "redis://box"),
+            ("redis://me:secret-1@box:6379/2", "redis://box:6379/2"),
+            ("redis://:secret%401@[::1]:6379", "redis://[::1]:6379"),
+            ("rediss://:secret-1@box/0?ssl_ca_certs=/etc/ca.pem", "rediss://box/0"),
+            ("unix://me:secret-1@/run/redis.sock?client_name=x&db=2", "unix:///run/redis.sock?db=2"),
+            ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ],
+    )
+    def test_servers_password_is_not_shown(self, url: str, shown: str) -> None:
+        assert places.address(url, {}) == shown
+
 
 class TestMake:
     def check(self, store: Store, kind: type) -> None:
@@ -71,6 +91,33 @@ class TestMake:
         self.check(places.make(of(tmp_path / "a:b" / "state.db"), {}), SqliteStore)
         assert (tmp_path / "a:b" / "state.db").exists()
 
+    @not_windows
+    def test_redis(self, caplog: pytest.LogCaptureFixture) -> None:
+        with RedisServer("--requirepass", "secret-1") as server:
+            url = f"redis://:secret-1@127.0.0.1:{server.port}/1"
+            store = places.make(url, {})
+            self.check(store, RedisStore)
+            assert caplog.text == ""
+            server.kill()
+            store.get("kind:name")
+            server.start()
+            assert f"store cannot be used url=redis://127.0.0.1:{server.port}/1 reason=" in caplog.text
+            assert "secret-1" not in caplog.text
+            store.close()
+
+    @pytest.mark.parametrize("url", ["redis://box", "rediss://box", "unix:///run/redis.sock"])
+    def test_without_its_client_redis_is_refused(self, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+        monkeypatch.setitem(sys.modules, "redis", None)
+        with pytest.raises(ConfigError, match=r"needs the Redis client for Python: pip install 'agproxy\[redis\]'"):
+            places.make(url, {})
+
+    def test_without_its_client_others_are_not(
+        self, tmp_path: Path, home: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "redis", None)
+        for url in ("", "memory:", of(tmp_path / "state.db")):
+            places.make(url, home).close()
+
     def test_memory(self, tmp_path: Path, home: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
         self.check(places.make("memory:", home), MemoryStore)
         assert (list(tmp_path.iterdir()), caplog.text) == ([], "")
@@ -86,7 +133,10 @@ class TestMake:
 
 
 class TestObstacle:
-    @pytest.mark.parametrize("url", ["memory:", "", "sqlite:{folder}/state.db", "sqlite:{folder}/new/newer/state.db"])
+    @pytest.mark.parametrize(
+        "url",
+        ["memory:", "", "sqlite:{folder}/state.db", "sqlite:{folder}/new/newer/state.db", "redis://nowhere.invalid"],
+    )
     def test_none(self, tmp_path: Path, home: dict[str, str], url: str) -> None:
         assert places.obstacle(url.format(folder=tmp_path), home) == ""
         assert list(tmp_path.iterdir()) == []
@@ -128,3 +178,68 @@ class TestObstacle:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind("state.db")
             assert "state.db is not a file" in places.obstacle(of(tmp_path / "state.db"), {})
+
+    @posix
+    def test_socket(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        url = f"unix://{tmp_path}/redis.sock?db=1"
+        assert f"there is no {tmp_path}/redis.sock now" in places.obstacle(url, {})
+        (tmp_path / "redis.sock").touch()
+        assert f"{tmp_path}/redis.sock is not a socket" in places.obstacle(url, {})
+        (tmp_path / "redis.sock").unlink()
+        monkeypatch.chdir(tmp_path)  # such names must be short
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind("redis.sock")
+            assert places.obstacle(url, {}) == ""
+
+    @pytest.mark.parametrize("name", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
+    def test_certificate(self, tmp_path: Path, name: str) -> None:
+        url = f"rediss://box?{name}={tmp_path}/a.pem"
+        assert f"{tmp_path}/a.pem is not a file that can be read" in places.obstacle(url, {})
+        (tmp_path / "a.pem").touch()
+        assert places.obstacle(url, {}) == ""
+
+
+class TestIni:
+    @pytest.fixture
+    def ini(self, tmp_path: Path) -> Path:
+        return tmp_path / "agproxy.ini"
+
+    def load(self, ini: Path, url: str, **environ: str) -> Config:
+        ini.write_text(f"[store]\nurl = {url}\n")
+        ini.chmod(0o600)
+        return load(ini, environ)
+
+    @pytest.mark.parametrize("written", ["{url}", "env:STATE", "file:state.url"])
+    def test_address_of_a_server_is_a_secret(self, ini: Path, written: str) -> None:
+        url = "redis://me:secret-1@box:6379/0"
+        ini.with_name("state.url").write_text(f"{url}\n")
+        config = self.load(ini, written.format(url=url), STATE=url)
+        assert config.store.url == url
+        assert "secret-1" not in repr(config)
+        assert "store     redis://box:6379/0\n" in report(config)
+        assert "secret-1" not in report(config)
+
+    def test_missing_environment_variable_is_named(self, ini: Path) -> None:
+        with pytest.raises(ConfigError, match=r"line 2: \[store\] url: the environment variable STATE is not set"):
+            self.load(ini, "env:STATE")
+
+    def test_missing_client_is_an_error_of_the_file(self, ini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "redis", None)
+        with pytest.raises(ConfigError, match=r"line 2: \[store\] url: needs the Redis client for Python: pip install"):
+            self.load(ini, "redis://:secret-1@box")
+
+    @posix
+    @pytest.mark.parametrize(("url", "warns"), [("redis://:pw@box", True), ("redis://box", False), ("env:S", False)])
+    def test_file_with_a_password_is_for_its_owner(
+        self, ini: Path, caplog: pytest.LogCaptureFixture, url: str, warns: bool
+    ) -> None:
+        self.load(ini, url, S="redis://:pw@box")
+        assert caplog.text == ""
+        ini.chmod(0o644)
+        load(ini, {"S": "redis://:pw@box"})
+        assert ("every user of this machine can read the keys" in caplog.text) == warns
+
+    def test_obstacle_is_told_by_check(self, ini: Path) -> None:
+        assert "warning   state can be kept in memory only, for there is no /nowhere/redis.sock now" in report(
+            self.load(ini, "unix:///nowhere/redis.sock")
+        )

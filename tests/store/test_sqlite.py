@@ -18,17 +18,21 @@ from pathlib import Path
 
 import pytest
 
-from agproxy.accounts import Pool
+from agproxy.accounts import Pool, Wanted
 from agproxy.config import Account, Scheduling
 from agproxy.retry import Verdict
 from agproxy.store import Store
 from agproxy.store.sqlite import SqliteStore, default_path
-from tests.store.contract import Clock, SharedContract
+from tests.store.contract import Clock, eventually, run
+from tests.store.shared_contract import SharedContract
+from tests.store.shared_ledger_contract import SharedLedgerContract
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
 
 
-class TestContract(SharedContract):
+class InOneFile:
+    """How the contracts get their stores."""
+
     path: Path
 
     @pytest.fixture(autouse=True)
@@ -38,12 +42,33 @@ class TestContract(SharedContract):
     def make(self, clock: Callable[[], float], *, max_entries: int = 10_000) -> Store:
         return SqliteStore(self.path, clock=clock, max_entries=max_entries)
 
+    def lively(self, clock: Callable[[], float]) -> Store:
+        return SqliteStore(self.path, clock=clock, beat_s=0.1)
+
+    @contextlib.contextmanager
+    def unusable(self) -> Iterator[None]:
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
+
+    def wipe(self) -> None:
+        self.path.unlink()
+
     def tidy(self, store: Store) -> None:
         assert isinstance(store, SqliteStore)
         store.sweep()
 
     def source(self) -> str:
         return f"from agproxy.store.sqlite import SqliteStore; store = SqliteStore({str(self.path)!r})"
+
+
+class TestContract(InOneFile, SharedContract):
+    pass
+
+
+class TestLedgerContract(InOneFile, SharedLedgerContract):
+    pass
 
 
 @pytest.fixture
@@ -63,13 +88,6 @@ def _log_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="agproxy")
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.005)
-
-
 def rows(path: Path) -> dict[str, str]:
     """What the file holds."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -80,18 +98,6 @@ def rows(path: Path) -> dict[str, str]:
 
 def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.iterdir())
-
-
-def run(program: str, *arguments: object) -> str:
-    """What a program prints that has nothing to complain about."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 @contextlib.contextmanager
@@ -213,10 +219,10 @@ class TestPlace:
         pool = Pool(accounts, Scheduling(), store, {})
         now = time.time()
         for number, verdict in enumerate((Verdict("next", "quota"), Verdict("next", "account"))):
-            pool.rest(accounts[number], verdict, model="m", reason="because", now=now)
-        taken = pool.take(model="m", session="s", tried=(), now=now, patience_s=0)
+            pool.pauses.record(accounts[number], verdict, model="m", reason="because", now=now)
+        taken = pool.take(Wanted(model="m", quota="m", session="s"), tried=(), now=now)
         assert taken is accounts[2]
-        pool.succeeded(accounts[2], model="m", session="s")
+        pool.succeeded(accounts[2], quota="m", session="s", since=now)
         written = b"".join(file.read_bytes() for file in path.parent.iterdir())
         assert b"because" in written
         assert b"secret" not in written
@@ -289,7 +295,7 @@ if "gevent" in sys.argv:
     monkey.patch_all()
 from agproxy.store.sqlite import SqliteStore
 
-store = SqliteStore(sys.argv[1])
+store = SqliteStore(sys.argv[1], slow_s=60.0)
 store.put("kind:parent", "a", ttl_s=60)
 descriptors = lambda: sorted(
     number for number in os.listdir("/proc/self/fd")
@@ -331,6 +337,24 @@ store.close()
         assert len(rows(path)) == 602
         with contextlib.closing(sqlite3.connect(path)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+    def test_several_make_the_file_at_once(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        for number in range(60):
+            stores = [SqliteStore(path.with_name(f"{number}.db"), slow_s=60.0) for _ in range(4)]
+            together = threading.Barrier(4)
+
+            def work(store: SqliteStore, together: threading.Barrier = together) -> None:
+                together.wait(10)
+                store.put("kind:name", "a", ttl_s=60)
+
+            threads = [threading.Thread(target=work, args=(store,)) for store in stores]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(10)
+            for store in stores:
+                store.close()
+        assert caplog.messages == []
 
     def test_process_that_ends_without_closing_leaves_one_file(self, path: Path) -> None:
         program = """
@@ -407,12 +431,17 @@ class TestLocked:
                 store.put(f"kind:{number}", number, ttl_s=60)
                 assert store.get(f"kind:{number}") == number
                 assert store.get("kind:old") == "a"
+                assert store.add(f"kind:{number}", "other", ttl_s=60) == number
+                assert store.add(f"session:{number}", "me", ttl_s=60) == "me"
+                assert store.add(f"session:{number}", "you", ttl_s=60) == "me"
+                assert len(store.items("kind")) == number + 1
                 took_s.append(time.perf_counter() - began)
                 time.sleep(0.02)
             store.delete("kind:1")
             assert store.get("kind:1") is None
             assert set(rows(path)) == {"kind:old"}
-        eventually(lambda: set(rows(path)) == {"kind:old", *(f"kind:{name}" for name in range(2, number + 1))})
+        expected = {f"{kind}:{name}" for kind in ("kind", "session") for name in range(1, number + 1)}
+        eventually(lambda: set(rows(path)) == {"kind:old", *expected} - {"kind:1"})
         assert max(took_s) < 0.05
         eventually(lambda: len(caplog.records) == 2)
         assert "store cannot be used" in caplog.messages[0]
