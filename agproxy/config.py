@@ -11,14 +11,17 @@ import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from agproxy import ini
 from agproxy import options as cast
 from agproxy.errors import ConfigError, redact
 from agproxy.ini import IniError, Option, Section
 from agproxy.options import Network, option
+from agproxy.stamps import Stamp, stamp_of
+from agproxy.store import places
 
 log = logging.getLogger(__name__)
 
@@ -27,23 +30,12 @@ KEY_PAGE = "https://aistudio.google.com/apikey"
 FILE_NAME = "agproxy.ini"
 SYSTEM_PATH = Path("/etc/agproxy", FILE_NAME)
 
+# The environment variable that tells when the service began, in Unix seconds: its workers may be younger.
+STARTED = "AGPROXY_STARTED"
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - listened on only when the operator lets the local network in
 SECRET_SOURCES = ("env", "file")
 
-_ACCOUNT_NAME = re.compile(r"[A-Za-z0-9._@+-]+")
-
-
-class Stamp(NamedTuple):
-    """What tells one state of a file from another; the change time sees a ``chmod`` too."""
-
-    mtime_ns: int
-    ctime_ns: int
-    size: int
-    inode: int
-
-    @classmethod
-    def of(cls, state: os.stat_result) -> "Stamp":
-        return cls(state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
+ACCOUNT_NAME = re.compile(r"[A-Za-z0-9._@+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +91,17 @@ class Account:
     api_key: str = option("", cast.api_key, secret=True)
     base_url: str = option(GEMINI_URL, cast.base_url)
     project: str = option("", cast.text)
+    models: tuple[str, ...] = option((), cast.model_patterns)
     priority: int = option(0, cast.integer(-1000, 1000))
+    requests_per_minute: int = option(0, cast.integer(0, 1_000_000))
+    max_in_flight: int = option(0, cast.integer(0, 100_000))
     enabled: bool = option(True, cast.boolean)
     problem: str = ""
     source: str = ""
+
+    def serves(self, model: str) -> bool:
+        """Whether it may be asked for the model."""
+        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class Safety:
 class Store:
     """``[store]``: where state is kept; an empty ``url`` is the usual place of this machine (``store.places``)."""
 
-    url: str = option("", cast.store_url)
+    url: str = option("", cast.store_url, secret=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +141,7 @@ class Config:
 
     :param path: the file it was read from; None when there is none and the defaults hold.
     :param models: ``[models]`` as (pattern, target), in the order of the file.
+    :param fallback: ``[fallback]`` as (model, the one that answers when all accounts rest for it).
     :param families: ``[families]`` as (model, the model whose rules hold for it).
     :param files: that file, and those that ``file:PATH`` values were read from.
     :param stamps: the state of each when it was read; None for one that does not exist.
@@ -153,6 +153,7 @@ class Config:
     upstream: Upstream = field(default_factory=Upstream)
     scheduling: Scheduling = field(default_factory=Scheduling)
     models: tuple[tuple[str, str], ...] = ()
+    fallback: tuple[tuple[str, str], ...] = ()
     families: tuple[tuple[str, str], ...] = ()
     safety: Safety = field(default_factory=Safety)
     accounts: tuple[Account, ...] = ()
@@ -213,16 +214,24 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         return Config(accounts=(_implicit_account(environ),))
     try:
         with path.open("rb") as file:
-            state = os.fstat(file.fileno())
-            sections = ini.parse(file.read())
+            state, content = os.fstat(file.fileno()), file.read()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except IniError as error:
-        raise ConfigError(f"{path}, line {error.line}: {error}") from error
-    config = _config(sections, _Place(path, environ), Stamp.of(state))
-    if os.name != "nt" and state.st_mode & stat.S_IROTH and any(map(_holds_key, sections.values())):
+    config = parsed(content, path, environ, stamp=Stamp.of(state))
+    if os.name != "nt" and state.st_mode & stat.S_IROTH and any(map(_holds_key, ini.parse(content).values())):
         log.warning("every user of this machine can read the keys in %s; to stop that: chmod 600 %s", path, path)
     return config
+
+
+def parsed(content: bytes, path: Path, environ: Mapping[str, str], *, stamp: Stamp) -> Config:
+    """The configuration of a file with this content.
+
+    :raises ConfigError: it cannot be used.
+    """
+    try:
+        return _config(ini.parse(content), _Place(path, environ), stamp)
+    except IniError as error:
+        raise ConfigError(f"{path}, line {error.line}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +258,8 @@ class _Place:
     def located(self, url: str) -> str:
         """The ``url`` of ``[store]`` with the whole path of its file."""
         scheme, _, name = url.partition(":")
+        if problem := places.missing(url):
+            raise ValueError(problem)
         if scheme != "sqlite":
             return url
         if str(_expand(name, self.environ)).startswith("~"):  # a folder of that name would be made
@@ -269,14 +280,16 @@ def _config(sections: Mapping[str, Section], place: _Place, stamp: Stamp) -> Con
         elif header == "models":
             found["models"] = tuple(_model_rule(pattern, rule, place) for pattern, rule in section.options.items())
         elif header == "families":
-            found["families"] = tuple(_family(name, written, place) for name, written in section.options.items())
+            found["families"] = _pairs(header, section, place)
+        elif header == "fallback":
+            found["fallback"] = _fallback(section, place)
         elif kind == "account" and colon:
             account = _account(header, name.strip(), section, place)
             if account.name in accounts:
                 raise place.error(section.line, f"a second account named {account.name!r}")
             accounts[account.name] = account
         else:
-            known = (*SECTIONS, "models", "families", "account:NAME")
+            known = (*SECTIONS, "models", "fallback", "families", "account:NAME")
             near = "; write [account:NAME]" if header == "account" else cast.suggestion(header, known)
             raise place.error(section.line, f"unknown section [{redact(header)}]{near}")
     server = found.get("server", Server())
@@ -314,14 +327,15 @@ def _values(kind: type, header: str, section: Section, place: _Place) -> dict[st
             if kind is Account and metadata["secret"]:
                 values["problem"] = f"{name}: {error}"
                 continue
-            hidden = metadata["secret"] or "@" in written.text  # a URL may hold a password
+            is_path = kind is Store and written.text.startswith("sqlite:")
+            hidden = "@" in written.text or (metadata["secret"] and not is_path)  # a URL may hold a password
             shown = name if hidden else f"{name} = {redact(' '.join(written.text.splitlines()))}"
             raise place.error(written.line, f"[{header}] {shown}: {error}") from error
     return values
 
 
 def _account(header: str, name: str, section: Section, place: _Place) -> Account:
-    if not _ACCOUNT_NAME.fullmatch(name):
+    if not ACCOUNT_NAME.fullmatch(name):
         message = f"[{redact(header)}]: an account's name is made of letters, digits and . _ @ + -"
         raise place.error(section.line, message)
     account = Account(name=name, source=f"[account:{name}]", **_values(Account, header, section, place))
@@ -352,12 +366,29 @@ def _model_rule(pattern: str, rule: Option, place: _Place) -> tuple[str, str]:
         raise place.error(rule.line, f"[models] {redact(f'{pattern} = {rule.text}')}: {error}") from error
 
 
-def _family(name: str, written: Option, place: _Place) -> tuple[str, str]:
-    try:
-        cast.check_notation(written.text)
-        return cast.family(name, written.text)
-    except ValueError as error:
-        raise place.error(written.line, f"[families] {redact(f'{name} = {written.text}')}: {error}") from error
+def _pairs(header: str, section: Section, place: _Place) -> tuple[tuple[str, str], ...]:
+    """The lines of a section that are a model and another."""
+    pairs = []
+    for name, written in section.options.items():
+        try:
+            cast.check_notation(written.text)
+            pairs.append(cast.model_pair(name, written.text))
+        except ValueError as error:
+            raise place.error(written.line, f"[{header}] {redact(f'{name} = {written.text}')}: {error}") from error
+    return tuple(pairs)
+
+
+def _fallback(section: Section, place: _Place) -> tuple[tuple[str, str], ...]:
+    pairs = dict(_pairs("fallback", section, place))
+    for name in pairs:
+        chain = [name]
+        while (following := pairs.get(chain[-1])) is not None:
+            chain.append(following)
+            if following == name:
+                raise place.error(section.options[name].line, f"[fallback] goes round in a circle: {' = '.join(chain)}")
+            if following in chain[:-1]:
+                break  # a circle further on, which its own lines tell
+    return tuple(pairs.items())
 
 
 def _secret(text: str, place: _Place) -> str:
@@ -387,16 +418,10 @@ def _secret(text: str, place: _Place) -> str:
 
 
 def _holds_key(section: Section) -> bool:
-    key = section.options.get("api_key")
+    key, url = (section.options.get(name) for name in ("api_key", "url"))
+    if url is not None and "@" in url.text:  # [store]'s, with a password
+        return True
     return key is not None and key.text != "" and key.text.partition(":")[0] not in SECRET_SOURCES
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """The state of a file; None for one that does not exist or cannot be looked at."""
-    try:
-        return Stamp.of(path.stat())
-    except OSError:
-        return None
 
 
 def _expand(name: str, environ: Mapping[str, str]) -> Path:

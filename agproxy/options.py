@@ -10,7 +10,7 @@ from dataclasses import Field, field, fields
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 Network = IPv4Network | IPv6Network
 Cast = Callable[[str], Any]
@@ -19,7 +19,7 @@ YES = ("on", "yes", "true", "1")
 NO = ("off", "no", "false", "0")
 BYTE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 NOT_SERVED_YET = ("vertex", "openai")
-NO_STORES_YET = ("redis", "rediss")
+REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _ALLOWED_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
@@ -27,7 +27,10 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 _SIZE = re.compile(r"([0-9]+)\s*([A-Za-z]*)")
 _SWALLOWED_OPTION = re.compile(r"\n\w+\s*=")
+_DATABASE = re.compile(r"(/[0-9]*)?")
+_TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
 _MODEL = re.compile(r"[A-Za-z0-9._:/@-]+")
+_MODEL_PATTERN = re.compile(r"[A-Za-z0-9._:/@*-]+")
 
 
 def option(default: Any, cast: Cast, *, secret: bool = False, is_file: bool = False) -> Any:
@@ -198,8 +201,14 @@ def model_rule(pattern: str, target: str) -> tuple[str, str]:
     return pattern, target
 
 
-def family(name: str, model: str) -> tuple[str, str]:
-    """One line of ``[families]``: a model, and the one whose rules hold for it."""
+def model_patterns(value: str) -> tuple[str, ...]:
+    """Names of models, in which ``*`` stands for any text."""
+    complaint = "is not a model name such as gemini-flash-latest or gemini-3*"
+    return tuple(_matching(_MODEL_PATTERN, name.removeprefix("models/"), complaint) for name in _words(value))
+
+
+def model_pair(name: str, model: str) -> tuple[str, str]:
+    """One line of ``[families]`` or ``[fallback]``: a model, and another for it."""
     for written in (name, model):
         if not _MODEL.fullmatch(written) or ".." in written:
             raise ValueError("must be two model names: letters, digits and . _ : / @ -")
@@ -225,17 +234,19 @@ _SAFETY = {
 
 
 def store_url(value: str) -> str:
-    """Where state is kept: ``memory:`` or ``sqlite:PATH``; empty for the usual place."""
+    """Where state is kept: ``memory:``, ``sqlite:PATH`` or a Redis server's address; empty for the usual place."""
     scheme, colon, place = (word.strip() for word in text(value).partition(":"))
     scheme = scheme.lower()
     if not value:
         return ""
     if scheme == "memory" and colon and not place:
         return "memory:"
-    if scheme in NO_STORES_YET:
-        raise ValueError("is not served by this version of agproxy, which keeps state at memory: or sqlite:PATH")
+    if scheme in REDIS_SCHEMES and colon:
+        return _redis_url(f"{scheme}:{place}")
     if scheme != "sqlite" or not colon:
-        raise ValueError("must be memory: or sqlite:PATH, such as sqlite:/var/lib/agproxy/state.db")
+        raise ValueError(
+            "must be memory: or sqlite:PATH, such as sqlite:/var/lib/agproxy/state.db, or redis://HOST:PORT/DATABASE"
+        )
     if not place:
         raise ValueError("names no file; write sqlite:PATH, or nothing at all for the usual place")
     if place.startswith("//"):  # RFC 3986 and SQLAlchemy do not mean the same file by three slashes
@@ -243,6 +254,34 @@ def store_url(value: str) -> str:
     if place == ":memory:":
         raise ValueError("is written memory:")
     return f"sqlite:{place}"
+
+
+def _redis_url(url: str) -> str:
+    """The address of a Redis server, as redis-py takes it, with those of its ``?options`` that make sense here.
+
+    https://redis.readthedocs.io/en/stable/connections.html#redis.ConnectionPool.from_url
+    """
+    try:
+        parts = urlsplit(url)
+        asked = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        if parts.scheme == "unix":
+            valid = not parts.hostname and len(parts.path) > 1
+        else:
+            labels = (parts.hostname or "").removesuffix(".").split(".")
+            valid = parts.port != 0 and all(0 < len(label) < 64 for label in labels)
+            valid = valid and _DATABASE.fullmatch(parts.path) is not None
+        valid = valid and not parts.fragment and "@" not in parts.path + parts.query and asked.get("db", "0").isdigit()
+    except ValueError:
+        valid = False
+    if not valid or any(map(str.isspace, url)):
+        raise ValueError(
+            "must be redis://HOST:PORT/DATABASE, rediss://... (with TLS) or unix:///PATH?db=DATABASE; in a password,"
+            " letters and digits may stand as they are, all else as %XX"
+        )
+    known = ("db", "client_name", *(_TLS_OPTIONS if parts.scheme == "rediss" else ()))
+    for name in asked.keys() - known:
+        raise ValueError(f"has an unknown ?option{suggestion(name, known)}; there is {', '.join(known)}")
+    return url
 
 
 def is_loopback(name: str) -> bool:
@@ -285,4 +324,8 @@ def _url(value: str, schemes: tuple[str, ...]) -> SplitResult:
         valid = False
     if not valid or any(character.isspace() for character in value):
         raise ValueError(wanted)
+    try:
+        (parts.hostname or "").encode("idna")
+    except UnicodeError as error:
+        raise ValueError("has a host name with an empty part between its dots, or one of over 63 letters") from error
     return parts

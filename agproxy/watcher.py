@@ -6,21 +6,23 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from agproxy.config import Config, Stamp, load, stamp_of
+from agproxy.config import Config, load
 from agproxy.errors import ConfigError
+from agproxy.stamps import Stamp, stamp_of
 from agproxy.store import places
 
 log = logging.getLogger(__name__)
 
-_CHECK_INTERVAL_S = 1.0
-_SETTLED_NS = 2 * 10**9
+# Together less than two seconds: whoever asks two seconds after an edit is served by it.
+_CHECK_INTERVAL_S = 0.5
+_SETTLED_S = 1.4
 
 
 class Watcher:
     """Gives the configuration in force, and reads the file again when it has changed.
 
-    A file that is being written can be read half and still be valid: a change is taken only when it is some seconds
-    old, or two checks in a row saw the same state of the file, and another one after reading.
+    A file that is being written can be read half and still be valid: a change is taken only when it is of some age, and
+    the file is still the same after reading.
     """
 
     def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
@@ -30,7 +32,8 @@ class Watcher:
         self._store = self._store_of(config)
         self._lock = threading.Lock()
         self._next_check = float("-inf")
-        self._pending: tuple[Stamp | None, ...] = ()  # a changed state, seen once
+        self._seen: tuple[Stamp | None, ...] = ()  # the state at the last check
+        self._seen_since = 0.0
         self._refused: tuple[Stamp | None, ...] = ()  # a state that was read, and is no use
         self._gone = False
 
@@ -42,15 +45,16 @@ class Watcher:
         if now >= self._next_check and self._config.files and self._lock.acquire(blocking=False):
             try:
                 self._next_check = now + _CHECK_INTERVAL_S
-                self._check(self._config.files)
+                self._check(self._config.files, now)
             finally:
                 self._lock.release()
         return self._config
 
-    def _check(self, files: tuple[Path, ...]) -> None:
+    def _check(self, files: tuple[Path, ...], now: float) -> None:
         path = files[0]
-        seen, before = _stamps(files), self._pending
-        self._pending = ()
+        seen = _stamps(files)
+        if seen != self._seen:
+            self._seen, self._seen_since = seen, now
         if seen[0] is None:
             if not self._gone:
                 log.warning("%s is gone or cannot be read; the configuration read before stays in force", path)
@@ -59,9 +63,9 @@ class Watcher:
         self._gone = False
         if seen in (self._config.stamps, self._refused):
             return
-        now_ns = time.time_ns()
-        if seen != before and not all(stamp is None or _is_settled(stamp, now_ns) for stamp in seen):
-            self._pending = seen
+        # The files' own times count, for the last check may be long ago. Ours counts where they have none, or one that
+        # is ahead, as a file server's may be.
+        if now - self._seen_since < _SETTLED_S and not all(_is_settled(stamp, time.time_ns()) for stamp in seen):
             return
         try:
             config = load(path, self._environ)
@@ -87,9 +91,9 @@ class Watcher:
         return places.address(config.store.url, self._environ)
 
 
-def _is_settled(state: Stamp, now_ns: int) -> bool:
+def _is_settled(state: Stamp | None, now_ns: int) -> bool:
     """Whether a file has been left alone for some time, so that nobody is in the middle of writing it."""
-    return now_ns - max(state.mtime_ns, state.ctime_ns) > _SETTLED_NS
+    return state is not None and now_ns - max(state.mtime_ns, state.ctime_ns) > _SETTLED_S * 1e9
 
 
 def _stamps(files: tuple[Path, ...]) -> tuple[Stamp | None, ...]:

@@ -127,6 +127,9 @@ pin = me
 gpt-4o = gemini-flash-latest        ; exact
 gpt-4* = gemini-pro-latest
 qwen/Q:free = gemini-x
+[fallback]
+gemini-pro-latest = gemini-flash-latest
+gemini-flash-latest = gemini-flash-lite-latest
 [families]
 gemini-flash-latest = gemini-2.5-flash
 [safety]
@@ -139,6 +142,9 @@ civic_integrity = most
 api_key = {KEY}
 base_url = http://127.0.0.1:1234/v1beta
 priority = 2
+models = gemini-3*, models/gemini-flash-latest
+requests_per_minute = 10
+max_in_flight = 4
 [account:you]
 type = demo
 enabled = no
@@ -158,6 +164,10 @@ level = debug
             ("gpt-4*", "gemini-pro-latest"),
             ("qwen/Q:free", "gemini-x"),
         )
+        assert config.fallback == (
+            ("gemini-pro-latest", "gemini-flash-latest"),
+            ("gemini-flash-latest", "gemini-flash-lite-latest"),
+        )
         assert config.families == (("gemini-flash-latest", "gemini-2.5-flash"),)
         assert config.safety.settings == (
             ("HARM_CATEGORY_HARASSMENT", "OFF"),
@@ -168,7 +178,23 @@ level = debug
         )
         me, you = config.accounts
         assert (me.name, me.api_key, me.base_url, me.priority) == ("me", KEY, "http://127.0.0.1:1234", 2)
+        assert (me.models, me.requests_per_minute, me.max_in_flight) == (("gemini-3*", "gemini-flash-latest"), 10, 4)
         assert (you.type, you.enabled, you.problem) == ("demo", False, "")
+        assert (you.models, you.requests_per_minute, you.max_in_flight) == ((), 0, 0)
+
+    @pytest.mark.parametrize(
+        ("models", "model", "serves"),
+        [
+            ((), "gemini-2.5-pro", True),
+            (("gemini-2.5-pro",), "gemini-2.5-pro", True),
+            (("gemini-2.5-pro",), "gemini-2.5-pro-x", False),
+            (("gemini-3*", "gemini-2.5-*"), "gemini-2.5-pro", True),
+            (("gemini-3*",), "gemini-2.5-pro", False),
+            (("Gemini-2*",), "gemini-2.5-pro", False),
+        ],
+    )
+    def test_models_that_an_account_may_be_asked_for(self, models: tuple[str, ...], model: str, serves: bool) -> None:
+        assert Account("a", models=models).serves(model) is serves
 
     def test_lan_access_listens_on_all_addresses_unless_a_host_is_given(self, file: Path) -> None:
         assert loaded(file, "[server]\nallow_lan_access = on\n").server.host == "0.0.0.0"
@@ -190,11 +216,20 @@ level = debug
             ("[models]\na = b c\n", "line 2: [models] a = b c: must be a model name"),
             ("[families]\na = 2.5 flash\n", "line 2: [families] a = 2.5 flash: must be two model names"),
             ("[families]\na b = c\n", "line 2: [families] a b = c: must be two model names"),
+            ("[fallback]\na = b c\n", "line 2: [fallback] a = b c: must be two model names"),
+            ("[fallback]\na = a\n", "line 2: [fallback] goes round in a circle: a = a"),
+            ("[fallback]\nx = a\na = b\nb = c\nc = a\n", "line 3: [fallback] goes round in a circle: a = b = c = a"),
+            (
+                "[account:a]\nmodels = gemini 3\n",
+                "line 2: [account:a] models = gemini 3: 'gemini 3' is not a model name",
+            ),
+            ("[account:a]\nmax_in_flight = -1\n", "line 2: [account:a] max_in_flight = -1: must be a whole number"),
+            ("[account:a]\nrequests_per_minute = x\n", "requests_per_minute = x: must be a whole number from 0"),
             ("[safety]\nharassment = never\n", "line 2: [safety] harassment = never: must be one of off, none, few"),
             ("[scheduling]\npin = mee\n[account:me]\n", "line 2: [scheduling] pin = mee: no account has this name"),
             ("[account:a]\nproblem = x\n", "line 2: [account:a] unknown option 'problem'"),
             ("[upstream]\nca_bundle = no.pem\n", "no.pem is not a file that can be read"),
-            ("[store]\nurl = redis://box\n", "line 2: [store] url = redis://box: is not served by this version"),
+            ("[store]\nurl = redis://box:port\n", "line 2: [store] url: must be redis://HOST:PORT/DATABASE"),
             ("[store]\nurl = sqlite:/\n", "line 2: [store] url = sqlite:/: / is a folder; name a file in it"),
             ("[store]\nurl = sqlite:new/\n", "new is a folder; name a file in it"),
             ("[store]\nurl = sqlite:~/x.db\n", "url = sqlite:~/x.db: ~ is the home folder only in ~/, and where HOME"),
@@ -215,7 +250,10 @@ level = debug
             "[server]\napi_key = secret-1\n  port = 1\n",
             "[upstream]\nproxy = ftp://me:secret-1@proxy\n",
             "[account:a]\nbase_url = https://me:secret-1@example.com\n",
-            "[store]\nurl = redis://:secret-1@box\n",
+            "[store]\nurl = redis://:secret-1@box:port\n",
+            "[store]\nurl = redis://:se/secret-1@box\n",
+            "[store]\nurl = redis://box:secret-1\n",
+            "[store]\nurl = unix:///run/redis?password=secret-1\n",
         ],
     )
     def test_secrets_are_never_quoted(self, file: Path, text: str) -> None:

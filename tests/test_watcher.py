@@ -1,6 +1,8 @@
 """The configuration is read again when its files change."""
 
+import itertools
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ class TestWatcher:
         new.chmod(0o600)
         new.replace(file)
 
-    def test_change_is_taken_at_the_second_check_that_sees_it(self, watcher: Watcher, file: Path) -> None:
+    def test_change_is_taken_when_nothing_has_followed_it_for_a_while(self, watcher: Watcher, file: Path) -> None:
         levels = [watcher.current(0.0).log.level]
         self.rewrite(file, "[log]\nlevel = debug\n")
         levels += [watcher.current(now).log.level for now in (0.5, 1.0, 1.5, 2.0)]
@@ -39,14 +41,14 @@ class TestWatcher:
         for now, level in enumerate(["debug", "error", "warning"]):
             self.rewrite(file, f"[log]\nlevel = {level}\n")
             assert watcher.current(now).log.level == "info"
-        assert watcher.current(3).log.level == "warning"
+        assert watcher.current(4).log.level == "warning"
 
-    def test_change_of_some_age_is_taken_at_once(self, watcher: Watcher, file: Path) -> None:
-        self.rewrite(file, "[log]\nlevel = debug\n")
-        stamp = file.stat()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("time.time_ns", lambda: stamp.st_ctime_ns + 3 * 10**9)
-            assert watcher.current(0.0).log.level == "debug"
+    def test_permissions_that_change_count_as_an_edit(
+        self, watcher: Watcher, file: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        first = watcher.current(0)
+        file.chmod(0o640)
+        assert [watcher.current(now) is first for now in (1, 3)] == [True, False]
 
     def test_new_key_in_a_key_file_is_taken(self, file: Path) -> None:
         key = file.with_name("key")
@@ -54,7 +56,7 @@ class TestWatcher:
         assert "No such file" in watcher.current(0).accounts[0].problem
         for start, text in ((10, "first-key"), (20, "second-key")):
             self.rewrite(key, text)
-            assert [watcher.current(start + now).accounts[0].api_key for now in (0, 1)][1] == text
+            assert [watcher.current(start + now).accounts[0].api_key for now in (0, 2)][1] == text
         assert not watcher.current(30).accounts[0].problem
 
     def test_unchanged_file_is_not_read(self, watcher: Watcher) -> None:
@@ -74,7 +76,7 @@ class TestWatcher:
         for now in range(3):
             watcher.current(now)
         self.rewrite(file, "[log]\nlevel = error\n")
-        assert [watcher.current(now).log.level for now in (3, 4)] == ["info", "error"]
+        assert [watcher.current(now).log.level for now in (3, 5)] == ["info", "error"]
 
     def test_vanished_file_keeps_the_old_one_and_says_so_once(
         self, watcher: Watcher, file: Path, caplog: pytest.LogCaptureFixture
@@ -85,7 +87,7 @@ class TestWatcher:
             f"{file} is gone or cannot be read; the configuration read before stays in force"
         ]
         self.rewrite(file, "[log]\nlevel = error\n")
-        assert [watcher.current(now).log.level for now in (4, 5)] == ["info", "error"]
+        assert [watcher.current(now).log.level for now in (4, 6)] == ["info", "error"]
 
     @pytest.mark.parametrize("text", ["[server]\nport = 9000\n", "[server]\nallow_lan_access = on\n"])
     def test_new_address_is_said_to_need_a_restart(
@@ -128,8 +130,80 @@ class TestWatcher:
         environ["K"] = "agp-2"
         assert [watcher.current(now).server.api_key for now in range(2)] == ["agp-1", "agp-1"]
         self.rewrite(file, text + "\n")
-        assert [watcher.current(now).server.api_key for now in (2, 3)] == ["agp-1", "agp-2"]
+        assert [watcher.current(now).server.api_key for now in (2, 4)] == ["agp-1", "agp-2"]
 
     def test_without_a_file_there_is_nothing_to_watch(self) -> None:
         config = load(None, {})
         assert Watcher(config, {}).current(0) is config
+
+
+class Edits:
+    """A file that is edited while clients come, all at times of its own.
+
+    :param first: its text at the beginning, at the time 0.
+    """
+
+    def __init__(self, file: Path, patch: pytest.MonkeyPatch, first: str) -> None:
+        self.watcher = Watcher(loaded(file, first), {})
+        self._file = file
+        self._now = self._written = 0.0
+        patch.setattr("time.time_ns", self._time_ns)
+
+    def _time_ns(self) -> int:
+        """The wall clock: as much after the file's own time as the last writing is ago."""
+        return self._file.stat().st_ctime_ns + round((self._now - self._written) * 1e9)
+
+    def write(self, at: float, text: str) -> None:
+        self._now = self._written = at
+        with self._file.open("a") as file:  # in place: the same inode
+            file.write(text)
+
+    def level(self, at: float) -> str:
+        """What a client is served by that comes at this time."""
+        self._now = at
+        return self.watcher.current(1000.0 + at).log.level
+
+
+def times(gap: float, phase: float, *, until: float) -> Iterator[float]:
+    """When clients come."""
+    return itertools.takewhile(lambda at: at < until, (phase * gap + number * gap for number in itertools.count()))
+
+
+@pytest.mark.parametrize("gap", [0.02, 0.3, 0.5, 0.95, 1.3, 1.9, 7.0])
+@pytest.mark.parametrize("phase", [0.0, 0.25, 0.5, 0.99])
+class TestEdit:
+    """However many clients come, and in however many workers: each of these has a watcher of its own."""
+
+    def test_is_in_force_two_seconds_later(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch, gap: float, phase: float
+    ) -> None:
+        edits = Edits(file, monkeypatch, "[log]\n")
+        edits.level(0.0)
+        edits.write(0.001, "level = debug\n")
+        served = {at: edits.level(at) for at in times(gap, phase, until=20) if at > 0.001}
+        assert {level for at, level in served.items() if at >= 2.001} == {"debug"}
+        assert "debug" not in {level for at, level in served.items() if at < 1.4}
+
+    def test_in_two_halves_is_never_in_force_by_half(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch, gap: float, phase: float
+    ) -> None:
+        edits = Edits(file, monkeypatch, "[log]\n")
+        edits.level(0.0)
+        edits.write(0.001, "level = debug\n")
+        assert "debug" not in {edits.level(at) for at in times(gap, phase, until=0.7) if at > 0.001}
+        edits.write(0.701, "[server]\nport = 9000\n")
+        level = ""
+        for at in times(gap, phase, until=20):
+            if at > 0.701:
+                level = edits.level(at)
+                assert (level == "debug") == (edits.watcher.current(0.0).server.port == 9000)
+        assert level == "debug"
+
+
+def test_file_with_a_time_in_the_future_is_taken_by_our_own_clock(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(loaded(file, "[log]\n"), {})
+    with file.open("a") as text:
+        text.write("level = debug\n")
+    ahead = file.stat().st_ctime_ns - 3600 * 10**9
+    monkeypatch.setattr("time.time_ns", lambda: ahead)
+    assert [watcher.current(now).log.level for now in (0.0, 1.0, 2.0)] == ["info", "info", "debug"]
