@@ -1,230 +1,223 @@
-"""The pool: which account answers next, and which ones have to rest.
+"""The pool: which account answers next.
 
 What one request learns is kept in the store, so that all that share it know; only the order of use is this
 process's own.
 """
 
-import hashlib
 import itertools
 import logging
 import math
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agproxy.config import Account, Scheduling
-from agproxy.errors import PoolUnavailable
-from agproxy.retry import Verdict, growing_cooldown_s, outage_s
-from agproxy.store import Store
+from agproxy.errors import GatewayError, ModelNotFound, PoolUnavailable
+from agproxy.pauses import Pauses, Rest
+from agproxy.store import Offer, Store
 
 log = logging.getLogger(__name__)
 
 _SESSION_TTL_S = 3600.0
-_FAILURES_TTL_S = 6 * 3600.0
-_ANY = "rest:any"  # until when any account rests
+_FULL_S = 0.25  # how soon to look again for room among requests under way
+_PROBED_S = 1.0  # ... and for what has become of a request that tries a key again
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """Why nobody can be taken.
+class Wanted:
+    """What an account is wanted for.
 
-    :param until: Unix seconds when the first one is free; infinite when none ever will be.
-    :param reason: in words, without naming an account.
-    :param status: HTTP status that tells the client what kind of reason it is.
+    :param model: the model that it is to answer for.
+    :param quota: what the quota that is used is counted by.
+    :param session: tells conversations apart; one keeps its account, whose caches know it. Empty = it is none.
+    :param claims: whether the account that is taken first is the conversation's from then on.
+    :param is_limited: whether the limits of accounts count for it.
     """
 
-    until: float
-    reason: str
-    status: int
+    model: str
+    quota: str
+    session: str = ""
+    claims: bool = False
+    is_limited: bool = True
 
 
 class Pool:
     """The accounts of one configuration.
 
     :param used: when each account, by name, was last taken; lives on when the configuration is read again.
+    :param started: when agproxy began, in Unix seconds.
+    :ivar accounts: those that serve.
     """
 
-    def __init__(self, accounts: Sequence[Account], scheduling: Scheduling, store: Store, used: dict[str, int]) -> None:
+    def __init__(
+        self,
+        accounts: Sequence[Account],
+        scheduling: Scheduling,
+        store: Store,
+        used: dict[str, int],
+        *,
+        started: float = 0.0,
+    ) -> None:
         self.accounts = tuple(account for account in accounts if account.enabled and not account.problem)
+        self.pauses = Pauses(accounts, store, started=started)
+        self._offers = {account.name: self._offer(account) for account in self.accounts}
         self._all = tuple(accounts)
         self._scheduling = scheduling
         self._store = store
         self._used = used
         self._sequence = itertools.count(max(used.values(), default=0) + 1)
         self._lock = threading.Lock()
+        self._beginnings: dict[str, int] = {}
         for account in accounts:
             if account.problem:
                 log.warning("account is out account=%s reason=%s", account.name, account.problem)
-        self._fingerprints = {account.name: fingerprint(account.api_key or account.name) for account in accounts}
-        # By key, so that a section that leaves the project out shares it with one that names it for the same key.
-        self._projects = {self._fingerprints[account.name]: account.project for account in accounts if account.project}
 
-    def take(
-        self, *, model: str, session: str, tried: Collection[str], now: float, patience_s: float
-    ) -> Account | Rest:
-        """The account for the next attempt, or why there is none.
+    def take(self, wanted: Wanted, *, tried: Collection[str], now: float, patience_s: float = 0.0) -> Account | Rest:
+        """The account for the next attempt, or why there is none; one that is limited is to be given back.
 
         Pinned before sticky before the best of the rest, by priority and then by least recent use.
 
-        :param session: tells conversations apart; one keeps its account, whose caches know it. Empty = it is none.
         :param tried: names of accounts that are not to be taken.
         :param patience_s: how long ``cache_first`` may wait for the conversation's own account.
         """
-        rests = self._rests(model, now)
-        free = {account.name: account for account in self.accounts if not rests[account.name]}
-        candidates = {name: account for name, account in free.items() if name not in tried}
-        sticky = self._sticky(session)
-        resting = rests.get(sticky)
-        if self._scheduling.mode == "cache_first" and resting and resting.until - now <= patience_s:
-            return resting
+        serving = self._serving(wanted.model)
+        rests = self.pauses.of(serving, wanted.quota, now)
+        candidates = {each.name: each for each in serving if not rests[each.name] and each.name not in tried}
+        sticky = self._sticky(wanted.session)
+        if self._scheduling.mode == "cache_first" and self._scheduling.pin not in candidates:
+            own = self._own(candidates.get(sticky), rests.get(sticky), wanted, now)
+            if isinstance(own, Account) or (own is not None and own.until - now <= patience_s):
+                return own
         with self._lock:
-            for name in (self._scheduling.pin, sticky):
-                if name in candidates:
-                    return self._taken(candidates[name])
-            if candidates:
-                return self._taken(min(candidates.values(), key=self._rank))
-        if free:
+            order = self._ordered(candidates, sticky)
+            if order:
+                self._note_use(order[0])  # whoever comes meanwhile begins with another
+        if order and wanted.claims and not sticky and self._scheduling.mode != "performance_first":
+            claimed = self._store.add(f"session:{wanted.session}", order[0].name, ttl_s=_SESSION_TTL_S)
+            order.sort(key=lambda account: account.name != claimed)
+        choice = self._with_room(order, wanted, now)
+        if isinstance(choice, Account):
+            if choice is not order[0]:
+                self._note_use(choice)
+            return choice
+        if not candidates and not all(rests.values()):
             return Rest(now, "all accounts have been tried", 503)
-        return self._first(rests.values())
+        return self._soonest([choice, *rests.values()], wanted.model)
 
-    def rests(self, *, model: str, now: float) -> Rest | None:
-        """Why no account can be taken for the model, or None when one can."""
-        rests = self._rests(model, now).values()
-        return self._first(rests) if all(rests) else None
+    def retake(self, account: Account, wanted: Wanted, *, always: bool = False) -> bool:
+        """Take this one for another attempt; whether it has room.
 
-    def _rests(self, model: str, now: float) -> dict[str, Rest | None]:
-        """Why each account, by name, cannot be taken; None for one that can."""
-        if not self._store.get(_ANY):  # which is nearly always so, and asked for each request
-            return dict.fromkeys(account.name for account in self.accounts)
-        return {account.name: self._rest(account, model, now) for account in self.accounts}
+        :param always: count it, whether it has or not.
+        """
+        offer = Offer(self.pauses.fingerprint(account)) if always else self._offers[account.name]
+        return not wanted.is_limited or self._store.ledger.take([offer]) is not None
 
-    def _first(self, rests: Iterable[Rest | None]) -> Rest:
-        return min((rest for rest in rests if rest), key=lambda rest: rest.until, default=self._nobody())
+    def release(self, account: Account) -> None:
+        """A request that was limited has ended."""
+        self._store.ledger.release(self._offers[account.name].key)
 
-    def _nobody(self) -> Rest:
-        if any(account.problem for account in self._all):  # which may tell paths: not for clients
-            return Rest(math.inf, "no account of the pool has a usable key; 'agproxy check' and the log say why", 502)
-        return Rest(math.inf, "all accounts of the pool are disabled", 503)
+    def begin(self, session: str) -> bool:
+        """A conversation begins, as far as can be seen; whether no other one of the same key is beginning now."""
+        with self._lock:
+            self._beginnings[session] = self._beginnings.get(session, 0) + 1
+            return self._beginnings[session] == 1
 
-    def _taken(self, account: Account) -> Account:
-        self._used[account.name] = next(self._sequence)
-        return account
+    def begun(self, session: str) -> None:
+        """It has its first answer, or none; once for each ``begin``."""
+        with self._lock:
+            self._beginnings[session] -= 1
+            if not self._beginnings[session]:
+                del self._beginnings[session]
 
-    def _rank(self, account: Account) -> tuple[int, int]:
-        return -account.priority, self._used.get(account.name, 0)
+    def rests(self, wanted: Wanted, *, now: float) -> Rest | None:
+        """Why no account can be taken, or None when one can, though it may have no room now."""
+        rests = self.pauses.of(self._serving(wanted.model), wanted.quota, now).values()
+        return self._soonest(rests, wanted.model) if all(rests) else None
+
+    def succeeded(self, account: Account, *, quota: str, session: str, since: float) -> None:
+        """The account answered: its conversation stays with it, and what counted against it is forgotten.
+
+        :param session: empty = the conversation, if any, stays where it is.
+        :param since: when the request was sent, in Unix seconds.
+        """
+        self.pauses.clear(account, model=quota, since=since)
+        if session and self._scheduling.mode != "performance_first":
+            self._store.put(f"session:{session}", account.name, ttl_s=_SESSION_TTL_S)
+
+    def _serving(self, model: str) -> Sequence[Account]:
+        return [account for account in self.accounts if account.serves(model)]
 
     def _sticky(self, session: str) -> str:
         if not session or self._scheduling.mode == "performance_first":
             return ""
         return self._store.get(f"session:{session}") or ""
 
-    # What attempts teach.
+    def _own(self, account: Account | None, resting: Rest | None, wanted: Wanted, now: float) -> Account | Rest | None:
+        """The conversation's own account, or what would have to be waited for until it is free; None = it has none.
 
-    def succeeded(self, account: Account, *, model: str, session: str) -> None:
-        """The account answered: its conversation stays with it, and what counted against it is forgotten.
-
-        :param session: empty = the conversation, if any, stays where it is.
+        :param account: it, if it does not rest.
         """
-        self._store.delete(f"failures:{self._quota(account, model)}")
-        self._store.delete(f"failures:{self._fingerprints[account.name]}")
-        if session and self._scheduling.mode != "performance_first":
-            self._store.put(f"session:{session}", account.name, ttl_s=_SESSION_TTL_S)
+        choice = resting if account is None else self._with_room([account], wanted, now)
+        if isinstance(choice, Account):
+            self._note_use(choice)
+        return choice
 
-    def rest(self, account: Account, verdict: Verdict, *, model: str, reason: str, now: float) -> None:
-        """Let the account, or its quota for the model, rest as the verdict says."""
-        match verdict.scope:
-            case "quota":
-                key = self._quota(account, model)
-                if verdict.until_midnight:
-                    until = next_midnight_pacific(now)
-                elif verdict.cooldown_s is not None:
-                    until = now + verdict.cooldown_s
-                else:
-                    until = self._growing(key, growing_cooldown_s, now)
-                self._rest_until(f"rest:{key}", until, reason, 429, now)
-            case "model":
-                until = now + (verdict.cooldown_s or 0.0)
-                self._rest_until(f"rest:{self._model(account, model)}", until, reason, 502, now)
-            case "account":
-                key = self._fingerprints[account.name]
-                until = self._growing(key, outage_s, now)
-                self._rest_until(f"rest:{key}", until, reason, 502, now)
-            case "nothing":
-                return
-        log.warning(
-            "account rests account=%s scope=%s model=%s seconds=%.0f reason=%s",
-            account.name,
-            verdict.scope,
-            model,
-            until - now,
-            reason,
-        )
+    def _ordered(self, candidates: dict[str, Account], sticky: str) -> list[Account]:
+        """The candidates, those to be taken first in front."""
+        left = dict(candidates)
+        first = [left.pop(name) for name in (self._scheduling.pin, sticky) if name in left]
+        return [*first, *sorted(left.values(), key=self._rank)]
 
-    def _growing(self, key: str, seconds: Callable[[int], float], now: float) -> float:
-        """The end of a rest that grows with each failure; those of requests that were under way together count once."""
-        kept = self._store.get(f"rest:{key}")
-        if kept and kept["until"] > now:
-            return float(kept["until"])
-        failures: int = (self._store.get(f"failures:{key}") or 0) + 1
-        self._store.put(f"failures:{key}", failures, ttl_s=_FAILURES_TTL_S)
-        return now + seconds(failures)
+    def _note_use(self, account: Account) -> None:
+        self._used[account.name] = next(self._sequence)
 
-    def _rest_until(self, key: str, until: float, reason: str, status: int, now: float) -> None:
-        kept = self._store.get(key)
-        if until > now and not (kept and kept["until"] >= until):
-            last = max(until, self._store.get(_ANY) or 0.0)
-            self._store.put(_ANY, last, ttl_s=last - now)
-            self._store.put(key, {"until": until, "reason": reason, "status": status}, ttl_s=until - now)
+    def _rank(self, account: Account) -> tuple[int, int]:
+        return -account.priority, self._used.get(account.name, 0)
 
-    def _rest(self, account: Account, model: str, now: float) -> Rest | None:
-        """The longest of what keeps the account from answering for the model, or None."""
-        longest: Rest | None = None
-        for key in (self._fingerprints[account.name], self._quota(account, model), self._model(account, model)):
-            kept = self._store.get(f"rest:{key}")
-            if kept and kept["until"] > now and (longest is None or kept["until"] > longest.until):
-                longest = Rest(kept["until"], kept["reason"], kept["status"])
-        return longest
+    def _with_room(self, order: Sequence[Account], wanted: Wanted, now: float) -> Account | Rest | None:
+        """The first that has room, counted as in use, or when one will have; None when there are none."""
+        ledger = self._store.ledger
+        waiting: list[Rest] = []
+        left = list(order)
+        while left:
+            key = ledger.take([self._offers[account.name] for account in left]) if wanted.is_limited else None
+            if wanted.is_limited and key is None:
+                waiting += [self._full(account, now) for account in left]
+                break
+            found = next(each for each in left if not key or self._offers[each.name].key == key)
+            if self.pauses.may_try(found):
+                return found
+            if key is not None:
+                ledger.release(key)
+            left.remove(found)
+            waiting.append(Rest(now + _PROBED_S, "its key was refused; a request is trying it again", 502))
+        return min(waiting, key=lambda rest: rest.until, default=None)
 
-    def fingerprint(self, account: Account) -> str:
-        """What names the account's credential in the store."""
-        return self._fingerprints[account.name]
+    def _offer(self, account: Account) -> Offer:
+        return Offer(self.pauses.fingerprint(account), account.max_in_flight, account.requests_per_minute)
 
-    def _quota(self, account: Account, model: str) -> str:
-        """Google counts quota by project; accounts that name none count as a project each."""
-        key = self._fingerprints[account.name]
-        project = account.project or self._projects.get(key)
-        return f"project/{project}/{model}" if project else f"{key}/{model}"
+    def _full(self, account: Account, now: float) -> Rest:
+        use = self._store.ledger.use(self.pauses.fingerprint(account))
+        if account.requests_per_minute and use.last_minute >= account.requests_per_minute:
+            reason = f"it has had its {account.requests_per_minute} requests per minute"
+            return Rest(now + max(use.fewer_in_s, _FULL_S), reason, 429)
+        return Rest(now + _FULL_S, f"as many requests are under way as it may have: {account.max_in_flight}", 429)
 
-    def _model(self, account: Account, model: str) -> str:
-        return f"account/{self._fingerprints[account.name]}/{model}"
+    def _soonest(self, rests: Iterable[Rest | None], model: str) -> Rest:
+        return min((rest for rest in rests if rest), key=lambda rest: rest.until, default=self._nobody(model))
+
+    def _nobody(self, model: str) -> Rest:
+        if self.accounts:
+            return Rest(math.inf, f"no account of the pool may be asked for {model}", 404)
+        if any(account.problem for account in self._all):  # which may tell paths: not for clients
+            return Rest(math.inf, "no account of the pool has a usable key; 'agproxy check' and the log say why", 502)
+        return Rest(math.inf, "all accounts of the pool are disabled", 503)
 
 
-def fingerprint(secret: str) -> str:
-    """A short name for a secret that does not give it away."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:16]
-
-
-def next_midnight_pacific(now: float) -> float:
-    """When Google's daily quotas begin anew, in Unix seconds.
-
-    "Requests per day (RPD) quotas reset at midnight Pacific time": https://ai.google.dev/gemini-api/docs/rate-limits
-    """
-    local = datetime.fromtimestamp(now, UTC).astimezone(_pacific())
-    midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight.timestamp()
-
-
-def _pacific() -> ZoneInfo | timezone:
-    try:
-        return ZoneInfo("America/Los_Angeles")
-    except ZoneInfoNotFoundError:  # a system without time zones: in summer an hour too late, which does no harm
-        return timezone(timedelta(hours=-8))
-
-
-def unavailable(rest: Rest, model: str, wait_s: float) -> PoolUnavailable:
+def unavailable(rest: Rest, model: str, wait_s: float) -> GatewayError:
     """The error of a request that no account can be taken for."""
+    if rest.status == 404:
+        return ModelNotFound(f"{rest.reason}; see 'models' of the accounts in agproxy's INI", param="model")
     if math.isinf(wait_s):
         return PoolUnavailable(f"agproxy cannot answer: {rest.reason}", status=rest.status)
     error = PoolUnavailable(

@@ -8,7 +8,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from urllib.parse import quote
 from werkzeug import Response
 
 from agproxy import auth, config, guard, pages, routes
+from agproxy.cancel import ClientGone
 from agproxy.config import Config
 from agproxy.errors import GatewayError, MethodNotAllowed, ModelNotFound, NotFound, NoWebSocket
 from agproxy.gateway import Gateway
@@ -23,6 +24,7 @@ from agproxy.jsonwire import encode_json
 from agproxy.request import Request
 from agproxy.store import places
 from agproxy.transport import Transport
+from agproxy.underway import Underway
 from agproxy.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -50,9 +52,13 @@ def create_app(config_path: str | os.PathLike[str] | None = None) -> "App":
 
 
 class App:
-    """The WSGI callable."""
+    """The WSGI callable.
 
-    def __init__(self, first: Config) -> None:
+    :param clock: gives Unix seconds.
+    """
+
+    def __init__(self, first: Config, *, clock: Callable[[], float] = time.time) -> None:
+        self.underway = Underway()
         self._watcher = Watcher(first, os.environ)
         self._lock = threading.Lock()
         store = places.make(first.store.url, os.environ)
@@ -61,9 +67,10 @@ class App:
             first,
             store=store,
             transport=_transport(first),
-            clock=time.time,
+            clock=clock,
             new_id=_new_id,
             used={},
+            started=float(os.environ.get(config.STARTED) or clock()),
         )
 
     @property
@@ -75,6 +82,7 @@ class App:
         gateway = self._current_gateway()
         request = Request(environ, id_=f"req_{_new_id()}", server=gateway.config.server, secrets=gateway.config.secrets)
         request.is_local = guard.is_local(environ)
+        self.underway.begin(request, look_s=gateway.config.upstream.ping_s)
         try:
             response = _dispatch(gateway, request)
         except GatewayError as error:
@@ -85,6 +93,7 @@ class App:
         _add_headers(response, request, gateway.config)
         if response.is_streamed:
             response.response = _guarded(response.iter_encoded(), request)
+        response.call_on_close(lambda: self.underway.end(request))
         response.call_on_close(lambda: _log_access(request, response))
         return response(environ, start_response)
 
@@ -109,6 +118,7 @@ def _renewed(gateway: Gateway, current: Config) -> Gateway:
         clock=gateway.clock,
         new_id=gateway.new_id,
         used=gateway.used,
+        started=gateway.started,
     )
 
 
@@ -262,6 +272,9 @@ def _guarded(chunks: Iterable[bytes], request: Request) -> Iterator[bytes]:
     """The stream; a fault of ours in its middle is told in it, for a server would simply cut the connection."""
     try:
         yield from chunks
+    except GeneratorExit:  # a server closes it before its end when nobody reads on
+        request.error = request.error or ClientGone.default_code
+        raise
     except Exception:
         log.exception("stream failed id=%s", request.id)
         request.error = "internal_error"

@@ -4,7 +4,7 @@ The attempt loop is the same for both; they differ in what is sent, where, and h
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -52,7 +52,7 @@ class Reading:
 class Ask(Protocol):
     """One thing that can be asked; ``chat`` is the request as far as the gateway has to know it.
 
-    :ivar is_patient: whether it may wait for an account.
+    :ivar is_patient: whether it may wait for an account, and counts where an account is limited.
     :ivar sticks: whether the conversation stays with the account that answers.
     """
 
@@ -60,6 +60,9 @@ class Ask(Protocol):
     def is_patient(self) -> bool: ...
     @property
     def sticks(self) -> bool: ...
+
+    def of(self, model: str) -> "Ask":
+        """The same, asked of another model."""
 
     def encode(self, upstream: ModuleType, chat: ChatRequest, terms: Terms) -> Any:
         """The request, an object with ``body``, ``used`` and ``ignored``; see ``upstreams.gemini.EncodedRequest``."""
@@ -87,6 +90,9 @@ class Answering:
 
     is_patient = True
     sticks = True
+
+    def of(self, model: str) -> Ask:
+        return self
 
     def encode(self, upstream: ModuleType, chat: ChatRequest, terms: Terms) -> Any:
         return upstream.encode_request(
@@ -163,6 +169,9 @@ class Relaying(Answering):
         self.is_patient = native.method != "countTokens"
         self._choices = choices(native.body)
         self.sticks = native.method in ("generateContent", "streamGenerateContent")
+
+    def of(self, model: str) -> Ask:
+        return Relaying(replace(self._native, model=model, is_mapped=True))
 
     def encode(self, upstream: ModuleType, chat: ChatRequest, terms: Terms) -> Any:
         return upstream.encode_native(

@@ -41,10 +41,10 @@ class Catalog:
         return tuple(name for name, model in self.models().items() if Listed(name, "", name, model).chats)
 
     def models(self) -> dict[str, Model]:
-        """The models that any account lists, by name, as Gemini describes them."""
+        """The models that any account lists and may be asked for, by name, as Gemini describes them."""
         with self._lock:  # whoever comes meanwhile waits for the same lists
             unknown = {
-                self._pool.fingerprint(account): account
+                self._pool.pauses.fingerprint(account): account
                 for account in self._pool.accounts
                 if self._kept(account) is None
             }
@@ -56,7 +56,8 @@ class Catalog:
         found: dict[str, Model] = {}
         for account in self._pool.accounts:
             for model in self._kept(account) or ():
-                found.setdefault(_name(model), model)
+                if account.serves(_name(model)):
+                    found.setdefault(_name(model), model)
         return found
 
     def holds(self, account: Account, model: str) -> bool:
@@ -64,7 +65,7 @@ class Catalog:
         return any(_name(kept) == model for kept in self._kept(account) or ())
 
     def _kept(self, account: Account) -> list[Model] | None:
-        kept: list[Model] | None = self._store.get(f"model_list:{self._pool.fingerprint(account)}")
+        kept: list[Model] | None = self._store.get(f"model_list:{self._pool.pauses.fingerprint(account)}")
         return kept
 
     def _fetch(self, account: Account) -> None:
@@ -74,7 +75,7 @@ class Catalog:
             words = redact(" ".join(error.message.split()), [account.api_key])[:300]
             log.warning("cannot list models account=%s error=%s", account.name, words)
             models, ttl_s = [], _RETRY_S
-        self._store.put(f"model_list:{self._pool.fingerprint(account)}", models, ttl_s=ttl_s)
+        self._store.put(f"model_list:{self._pool.pauses.fingerprint(account)}", models, ttl_s=ttl_s)
 
     def _fetched(self, account: Account) -> list[Model]:
         upstream = UPSTREAMS[account.type]

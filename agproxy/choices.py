@@ -20,7 +20,9 @@ class Asked(Protocol):
     """A call; see :class:`agproxy.gateway.Call`."""
 
     cancel: Cancel
-    attempts: int
+
+    @property
+    def attempts(self) -> int: ...
 
     def events(self) -> Iterator[Event]: ...
 

@@ -22,6 +22,11 @@ def key(chat: ChatRequest) -> str:
     return digest.hexdigest()
 
 
+def is_begun(chat: ChatRequest) -> bool:
+    """Whether it is known to be the same as others of its key: named by the client, or answered before."""
+    return chat.session is not None or any(message.role == "assistant" for message in chat.messages)
+
+
 def _words(part: Part) -> bytes:
     if isinstance(part, TextPart):
         return part.text.encode("utf-8", "surrogatepass")

@@ -183,6 +183,12 @@ def generation(model: str) -> tuple[int, int] | None:
     return (int(numbered[1]), int(numbered[2] or 0)) if numbered else LATEST
 
 
+def family(model: str) -> str:
+    """What the models have in common that understand each other's thought signatures: the first number, as text."""
+    known = generation(model)
+    return "" if known is None else str(known[0])
+
+
 def needs_thought_signatures(model: str) -> bool:
     """Whether the model refuses a current turn whose function calls came back without their thought signatures.
 

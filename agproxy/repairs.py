@@ -5,12 +5,15 @@ A 400 that names such a thing is no failure: the request is mended and sent agai
 
 import copy
 import hashlib
+import logging
 from types import ModuleType
 
 from agproxy.chat import ChatRequest, Tool
 from agproxy.errors import UpstreamRefusal
 from agproxy.jsonwire import encode_json
 from agproxy.store import Store
+
+log = logging.getLogger(__name__)
 
 _SCHEMA_TTL_S = 7 * 24 * 3600.0
 _SETTING_TTL_S = 24 * 3600.0  # models are changed under their names
@@ -46,6 +49,13 @@ class Repairs:
         other._faulty = dict(self._faulty)
         return other
 
+    def for_model(self, model: str) -> "Repairs":
+        """What is known of the same request to another model."""
+        other = Repairs(self._chat, model=model, store=self._store)
+        other.keep_signatures = self.keep_signatures
+        other.dropped = {**other.dropped, **self.dropped}
+        return other
+
     @property
     def ignored(self) -> tuple[str, ...]:
         """What was left out of the tools' schemas, as request fields."""
@@ -71,16 +81,22 @@ class Repairs:
         self.count += 1
         if upstream.is_about_signature(error):
             self.keep_signatures = False
+            self._tell("thought signatures")
             return
         if faults := self._faults(error, upstream):
             for tool, keyword in faults:
                 self.dropped = {**self.dropped, tool.name: self.dropped.get(tool.name, frozenset()) | {keyword}}
                 self._faulty[tool.name] = tool
+                self._tell(f"{keyword} in the schema of {tool.name}")
             return
         refused = upstream.refused_setting(error, used)
         self.without |= {refused}
+        self._tell(str(refused))
         if refused not in _OF_THE_REQUEST and upstream.is_of_the_model(error):
             self._lasting |= {refused}
+
+    def _tell(self, what: str) -> None:
+        log.info("request mended model=%s without=%s", self._model, " ".join(what.split())[:200])
 
     def _faults(self, error: UpstreamRefusal, upstream: ModuleType) -> list[tuple[Tool, str]]:
         """The schema keywords that it refuses and that are not left out yet."""

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs
 
 import werkzeug
 
+from agproxy.call import Call
 from agproxy.config import Server
 from agproxy.errors import BadRequest, PayloadTooLarge, UnsupportedMedia, redact
-from agproxy.gateway import Call
 from agproxy.jsonwire import decode_object
 from agproxy.protocols import suggested
 

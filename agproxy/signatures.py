@@ -7,6 +7,9 @@ from others.
 
 The ids of calls are the service's or the client's, and may be those of another conversation's calls: what is kept
 counts for a call only if it shows that it is about that one.
+
+Models of another family do not take a signature, so it goes to none of them. Whether an account of another project
+takes it, only Google knows: it is sent, and a refusal of it is mended as any other.
 """
 
 import hashlib
@@ -31,12 +34,14 @@ class Keeper:
     """Keeps the signatures of one answer's calls, as its events go by.
 
     :param session: the conversation's key.
+    :param project: the project whose account answers.
+    :param family: the family of the model that answers; see :func:`agproxy.models.family`.
     :param with_arguments: see ``reshapes_calls`` of :class:`~agproxy.chat.ChatRequest`.
     """
 
-    def __init__(self, store: Store, session: str, *, with_arguments: bool) -> None:
+    def __init__(self, store: Store, session: str, *, project: str, family: str, with_arguments: bool) -> None:
         self._store = store
-        self._session = session
+        self._tags = {"session": session, "project": project, "family": family}
         self._with_arguments = with_arguments
         self._calls: dict[int, tuple[ToolCallStart, str]] = {}
 
@@ -53,7 +58,7 @@ class Keeper:
                 self._keep(start, arguments)
 
     def _keep(self, call: ToolCallStart, arguments: dict[str, Any] | None) -> None:
-        kept = {"name": call.name, "metadata": call.provider_metadata, "session": self._session}
+        kept: dict[str, Any] = {"name": call.name, "metadata": call.provider_metadata, **self._tags}
         if arguments is not None:
             kept["digest"] = _digest(arguments)
             if self._with_arguments and len(encode_json(arguments)) <= _MAX_ARGUMENTS:
@@ -69,13 +74,14 @@ def refused(chat: ChatRequest, store: Store, session: str) -> None:
     store.put(f"bad_signatures:{session}", marks, ttl_s=_TTL_S)
 
 
-def restored(chat: ChatRequest, store: Store, session: str) -> ChatRequest:
+def restored(chat: ChatRequest, store: Store, session: str, *, family: str) -> ChatRequest:
     """The request with the thought signatures of past calls that its client did not keep.
 
     A call that a client has only put into another form is sent as the model made it; one that it has changed loses its
     signature, which would be refused.
 
     :param session: the conversation's key.
+    :param family: the family of the model that is asked.
     """
     if not _calls(chat):
         return chat
@@ -85,7 +91,7 @@ def restored(chat: ChatRequest, store: Store, session: str) -> ChatRequest:
         if not isinstance(part, ToolCallPart):
             return part
         kept = store.get(f"signature:{part.id}")
-        found = part if not kept or kept["name"] != part.name else _signed(part, kept, session)
+        found = part if not kept or kept["name"] != part.name else _signed(part, kept, session, family)
         if bad and found.provider_metadata and _mark(found.provider_metadata) in bad:
             found = replace(found, provider_metadata=None)
         return found
@@ -97,12 +103,14 @@ def restored(chat: ChatRequest, store: Store, session: str) -> ChatRequest:
     return replace(chat, messages=messages)
 
 
-def _signed(call: ToolCallPart, kept: dict[str, Any], session: str) -> ToolCallPart:
+def _signed(call: ToolCallPart, kept: dict[str, Any], session: str, family: str) -> ToolCallPart:
     """The call with what is kept for its id, if that is about it."""
     metadata: Metadata | None = kept["metadata"]
     digest, made = kept.get("digest"), kept.get("arguments")
     if call.provider_metadata not in (None, metadata):
         return call  # it is another of this id
+    if kept.get("family", family) != family:
+        return replace(call, provider_metadata=None)
     if digest == _digest(call.arguments):
         return replace(call, provider_metadata=metadata)
     if call.provider_metadata is None and kept.get("session") != session:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from requests import Response
 
+from agproxy.call import Call
 from agproxy.cancel import Cancel
 from agproxy.chat import ChatRequest, Event, Finish, Message, TextDelta, TextPart, Tool, Usage
 from agproxy.config import Account, Config, Scheduling, Upstream
 from agproxy.errors import GatewayError, UpstreamError
-from agproxy.gateway import Call, Gateway
+from agproxy.gateway import Gateway
 from agproxy.store.memory import MemoryStore
 from agproxy.transport import Answer, Transport
 
@@ -103,6 +104,15 @@ class Waits(threading.Event):
         return self.is_set()
 
 
+class Spread(float):
+    """A wait for an account, equal to those that are up to a tenth, and up to a second, longer."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float) and -1e-5 <= other - float(self) <= min(1.0, float(self) / 10) + 1e-5
+
+    __hash__ = float.__hash__
+
+
 class World:
     """A gateway with everything around it made up."""
 
@@ -116,8 +126,9 @@ class World:
         self.store = MemoryStore(lambda: self.now)
         if isinstance(accounts, str):
             accounts = tuple(Account(name, api_key=f"secret-{name}") for name in accounts)
+        sections = {name: o.pop(name) for name in ("fallback",) if name in o}
         upstream = Upstream(**{name: o.pop(name) for name in ("max_attempts", "silence_timeout_s") if name in o})
-        self.config = Config(accounts=accounts, upstream=upstream, scheduling=Scheduling(**o))
+        self.config = Config(accounts=accounts, upstream=upstream, scheduling=Scheduling(**o), **sections)
         numbers = iter(range(1, 1000))
         self.gateway = Gateway(
             self.config,

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from agproxy.accounts import Pool, Rest, fingerprint, next_midnight_pacific
+from agproxy.accounts import Pool, Wanted
 from agproxy.config import Account, Scheduling
+from agproxy.pauses import Rest, fingerprint, next_midnight_pacific
 from agproxy.retry import Verdict
 from agproxy.store.memory import MemoryStore
 
@@ -33,9 +34,16 @@ class World:
         self.accounts = {account.name: account for account in accounts}
 
     def choice(
-        self, *, model: str = MODEL, session: str = "s", tried: Collection[str] = (), patience_s: float = 0.0
+        self,
+        *,
+        model: str = MODEL,
+        session: str = "s",
+        tried: Collection[str] = (),
+        patience_s: float = 0.0,
+        **how: Any,
     ) -> Account | Rest:
-        return self.pool.take(model=model, session=session, tried=tried, now=self.now, patience_s=patience_s)
+        asked = wanted(model, session=session, **how)
+        return self.pool.take(asked, tried=tried, now=self.now, patience_s=patience_s)
 
     def take(self, **how: Any) -> str:
         """The name of the account that is taken."""
@@ -50,10 +58,15 @@ class World:
         return choice
 
     def rest(self, name: str, verdict: Verdict, *, model: str = MODEL, reason: str = "because") -> None:
-        self.pool.rest(self.accounts[name], verdict, model=model, reason=reason, now=self.now)
+        self.pool.pauses.record(self.accounts[name], verdict, model=model, reason=reason, now=self.now)
 
-    def succeed(self, name: str, *, model: str = MODEL, session: str = "s") -> None:
-        self.pool.succeeded(self.accounts[name], model=model, session=session)
+    def succeed(self, name: str, *, model: str = MODEL, session: str = "s", since: float | None = None) -> None:
+        began = self.now if since is None else since
+        self.pool.succeeded(self.accounts[name], quota=model, session=session, since=began)
+
+
+def wanted(model: str = MODEL, **how: Any) -> Wanted:
+    return Wanted(model, quota=model, **how)
 
 
 def account(name: str, **fields: Any) -> Account:
@@ -243,7 +256,7 @@ class TestQuota:
         world = World(account("a"))
         world.rest("a", QUOTA)
         other = Pool([account("a")], Scheduling(), world.store, {})
-        assert isinstance(other.take(model=MODEL, session="s", tried=(), now=NOW, patience_s=0.0), Rest)
+        assert isinstance(other.take(wanted(session="s"), tried=(), now=NOW), Rest)
 
 
 class TestModelRest:
@@ -295,7 +308,7 @@ class TestOutage:
         world = World(account("a"))
         world.rest("a", OUT)
         changed = Pool([account("a", api_key="new")], Scheduling(), world.store, world.used)
-        assert isinstance(changed.take(model=MODEL, session="s", tried=(), now=NOW, patience_s=0.0), Account)
+        assert isinstance(changed.take(wanted(session="s"), tried=(), now=NOW), Account)
 
 
 class TestNobody:
@@ -336,9 +349,9 @@ class TestSecrets:
 
         pool = Pool([world.accounts["a"]], Scheduling(), Spy(lambda: NOW), {})
         for verdict in (QUOTA, OUT, Verdict("next", "model", 60.0)):
-            pool.rest(world.accounts["a"], verdict, model=MODEL, reason="x", now=NOW)
-        pool.succeeded(world.accounts["a"], model=MODEL, session="s")
-        assert len(keys) == 9
+            pool.pauses.record(world.accounts["a"], verdict, model=MODEL, reason="x", now=NOW)
+        pool.succeeded(world.accounts["a"], quota=MODEL, session="s", since=NOW)
+        assert len(keys) == 7
         assert "AIza" not in "".join(keys)
 
     def test_fingerprint_tells_secrets_apart(self) -> None:

@@ -1,6 +1,6 @@
 """The pool: which account a conversation stays with, and when it does not."""
 
-from agproxy.accounts import Rest
+from agproxy.pauses import Rest
 from agproxy.retry import Verdict
 from tests.test_accounts import NOW, QUOTA, World, abc, account
 

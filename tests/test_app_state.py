@@ -1,11 +1,10 @@
-"""The whole application on a store: what is kept where, and several applications on one file."""
+"""The whole application on a store: what is kept where."""
 
 import logging
 import os
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +15,8 @@ from agproxy.app import App
 from agproxy.config import Account, Config, Store
 from agproxy.store.memory import MemoryStore
 from agproxy.store.sqlite import default_path
-from tests.fake_google import DUMMIES, FakeGoogle, calls, quota_per_minute, text
-from tests.whole_app import HELLO, Json, WholeApp, call, called, result
+from tests.fake_google import FakeGoogle, calls, quota_per_minute
+from tests.whole_app import Json, WholeApp
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 
@@ -32,11 +31,6 @@ def google() -> Iterator[FakeGoogle]:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "state" / "state.db"
-
-
-def keys(google: FakeGoogle) -> list[str]:
-    """The accounts whose keys were used, in order."""
-    return [str(request.key).removeprefix("test-key-") for request in google.requests]
 
 
 def words(text: str) -> Json:
@@ -63,59 +57,6 @@ def test_without_a_home_state_is_in_memory_and_that_is_said_once(
         app.answer(stream=False)
     (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "state is kept in memory only" in record.getMessage()
-
-
-class TestApplicationsOnOneFile:
-    @pytest.fixture
-    def url(self, file: Path) -> str:
-        return f"sqlite:{file}"
-
-    def test_share_pauses(self, google: FakeGoogle, url: str) -> None:
-        one, other = (WholeApp(google, "ab", store_url=url) for _ in range(2))
-        google.enqueue(quota_per_minute("30s"))
-        one.answer(stream=False, messages=words("one"))
-        other.answer(stream=False, messages=words("other"))
-        assert keys(google) == ["a", "b", "b"]
-
-    def test_share_conversations(self, google: FakeGoogle, url: str) -> None:
-        one, other = (WholeApp(google, "ab", store_url=url) for _ in range(2))
-        for messages in (words("first"), words("second")):
-            one.answer(stream=False, messages=messages)
-        for messages in (words("second"), words("first")):
-            other.answer(stream=False, messages=messages)
-        assert keys(google) == ["a", "b", "b", "a"]
-
-    @pytest.mark.parametrize("stream", [False, True])
-    def test_share_signatures(self, google: FakeGoogle, url: str, stream: bool) -> None:
-        one, other = (WholeApp(google, store_url=url) for _ in range(2))
-        google.enqueue(calls(("look", {"at": "x"})), text("Done"))
-        (made,) = one.answer(stream=stream, tools=[TOOL])["message"]["tool_calls"]
-        id_, given = made["id"], made["extra_content"]["google"]["thought_signature"]
-        answer = other.answer(stream=stream, messages=[*HELLO, called(call(id_)), result(id_)], tools=[TOOL])
-        assert answer["message"]["content"] == "Done"
-        (part,) = google.requests[1].body["contents"][1]["parts"]
-        assert part["thoughtSignature"] == given
-        assert given not in DUMMIES
-
-    def test_serve_at_the_same_time(self, google: FakeGoogle, url: str, caplog: pytest.LogCaptureFixture) -> None:
-        apps = [WholeApp(google, "ab", store_url=url) for _ in range(3)]
-        failures: list[BaseException] = []
-
-        def ask(app: WholeApp, number: int) -> None:
-            try:
-                for turn in range(5):
-                    app.answer(stream=turn % 2 == 0, messages=words(f"{number} {turn}"))
-            except BaseException as error:
-                failures.append(error)
-
-        threads = [threading.Thread(target=ask, args=(app, number)) for number, app in enumerate(apps * 2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-        assert not failures
-        assert len(google.requests) == 30
-        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_file_is_for_its_owner_alone_and_holds_no_keys_and_no_messages(google: FakeGoogle, file: Path) -> None:

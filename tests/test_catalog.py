@@ -56,7 +56,7 @@ def test_model_that_does_not_chat_is_found_where_any_will_do() -> None:
 def test_list_that_an_older_version_has_kept_is_no_obstacle() -> None:
     world = world_of([FLASH])
     (account,) = world.gateway.pool.accounts
-    world.store.put(f"models:{world.gateway.pool.fingerprint(account)}", ["x-older"], ttl_s=3600.0)
+    world.store.put(f"models:{world.gateway.pool.pauses.fingerprint(account)}", ["x-older"], ttl_s=3600.0)
     assert world.gateway.catalog.listed() == ("x-flash",)
     assert not world.gateway.catalog.holds(account, "x-older")
 

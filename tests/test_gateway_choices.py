@@ -10,6 +10,7 @@ import pytest
 
 from agproxy import conversations
 from agproxy.asks import COUNT
+from agproxy.call import Call
 from agproxy.cancel import Cancel
 from agproxy.chat import (
     Failed,
@@ -26,7 +27,6 @@ from agproxy.chat import (
 from agproxy.config import Account
 from agproxy.errors import GatewayError, UpstreamCut, UpstreamError
 from agproxy.fold import Reply, fold
-from agproxy.gateway import Call
 from agproxy.transport import Answer
 from tests.loopback import WAIT_S
 from tests.scripted import CALL, HELLO, LOOK, FakeAnswer, FakeTransport, World, chunk, per_minute, refused, said

@@ -1,5 +1,6 @@
 """What the gateway learns from one request and keeps for the next: repairs, signatures, sessions, lists of models."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -27,7 +28,9 @@ from tests.scripted import (
     GREETING,
     HELLO,
     LOOK,
+    MODEL,
     FakeAnswer,
+    Spread,
     World,
     bad_key,
     chunk,
@@ -106,6 +109,11 @@ class TestSchemaRepair:
         world.events(self.CHAT)
         world.events(ChatRequest("m", HELLO.messages, tools=(LOOK, Tool("third", "d", LOOK.parameters))))
         assert self.schemas(world)[-1] == [BARE, FULL]
+
+    def test_is_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.INFO):
+            World(self.fault("format"), said()).events(self.CHAT)
+        assert f"request mended model={MODEL} without=format in the schema of look" in caplog.messages
 
     def test_refused_again_is_told(self) -> None:
         world = World(self.fault("format"), self.fault("format"))
@@ -310,7 +318,7 @@ class TestSessions:
         world = World(said(), per_minute("10s"), said(), mode="cache_first")
         world.events()
         assert world.events() == GREETING
-        assert (world.tried, world.waits) == ("aaa", [10.0])
+        assert (world.tried, world.waits) == ("aaa", [Spread(10.0)])
 
     def test_pin(self) -> None:
         world = World(said(), said(), pin="c")

@@ -15,7 +15,7 @@ OTHER = {"google": {"thought_signature": "REVG"}}
 
 def store_of(*events: ToolCallStart | ToolCallDelta | TextDelta, with_arguments: bool = True) -> MemoryStore:
     store = MemoryStore(lambda: 0.0)
-    keeper = signatures.Keeper(store, SESSION, with_arguments=with_arguments)
+    keeper = signatures.Keeper(store, SESSION, project="p", family="3", with_arguments=with_arguments)
     for event in events:
         keeper.note(event)
     return store
@@ -31,9 +31,13 @@ def history(call: ToolCallPart) -> ChatRequest:
     return ChatRequest("m", (Message("user", (TextPart("Go"),)), Message("assistant", (TextPart("Hm."), call))))
 
 
+def sent_with(chat: ChatRequest, store: MemoryStore, session: str, *, family: str = "3") -> ChatRequest:
+    return signatures.restored(chat, store, session, family=family)
+
+
 def restored(store: MemoryStore, **arguments: object) -> ToolCallPart:
     call = ToolCallPart("c1", "Bash", arguments)
-    part = signatures.restored(history(call), store, SESSION).messages[1].parts[1]
+    part = sent_with(history(call), store, SESSION).messages[1].parts[1]
     assert isinstance(part, ToolCallPart)
     return part
 
@@ -98,22 +102,22 @@ def test_only_the_folder_of_a_command_may_be_missing_from_its_beginning(text: st
 
 def test_call_of_another_conversation_says_nothing_about_this_one() -> None:
     call = ToolCallPart("c1", "Bash", {**AS_MADE.arguments, "replace_all": False})
-    assert signatures.restored(history(call), kept(), "s2").messages[1].parts[1] == call
+    assert sent_with(history(call), kept(), "s2").messages[1].parts[1] == call
 
 
 def test_same_call_is_signed_though_the_conversation_has_another_key() -> None:
     call = ToolCallPart("c1", "Bash", AS_MADE.arguments)
-    assert signatures.restored(history(call), kept(), "s2").messages[1].parts[1] == AS_MADE
+    assert sent_with(history(call), kept(), "s2").messages[1].parts[1] == AS_MADE
 
 
 def test_signature_that_the_client_carries_goes_before_the_one_kept() -> None:
     call = ToolCallPart("c1", "Bash", AS_MADE.arguments, OTHER)
-    assert signatures.restored(history(call), kept(), SESSION).messages[1].parts[1] == call
+    assert sent_with(history(call), kept(), SESSION).messages[1].parts[1] == call
 
 
 @pytest.mark.parametrize("call", [ToolCallPart("c2", "Bash", {}), ToolCallPart("c1", "Read", {})])
 def test_another_call_is_left_alone(call: ToolCallPart) -> None:
-    assert signatures.restored(history(call), kept(), SESSION).messages[1].parts[1] == call
+    assert sent_with(history(call), kept(), SESSION).messages[1].parts[1] == call
 
 
 def test_arguments_that_came_in_pieces_are_kept_whole() -> None:
@@ -149,7 +153,7 @@ def test_call_whose_arguments_are_not_known_is_signed_in_its_own_conversation(
 ) -> None:
     store = store_of(ToolCallStart(0, "c1", "Bash", SIGNED))
     call = ToolCallPart("c1", "Bash", {"a": 1})
-    part = signatures.restored(history(call), store, session).messages[1].parts[1]
+    part = sent_with(history(call), store, session).messages[1].parts[1]
     assert part == ToolCallPart("c1", "Bash", {"a": 1}, metadata)
 
 
@@ -163,19 +167,34 @@ def test_signature_that_was_refused_is_not_sent_again(carried: dict[str, dict[st
     store = kept()
     signatures.refused(history(AS_MADE), store, SESSION)
     call = ToolCallPart("c1", "Bash", AS_MADE.arguments, carried)
-    assert signatures.restored(history(call), store, SESSION).messages[1].parts[1] == ToolCallPart(
-        "c1", "Bash", call.arguments
-    )
+    assert sent_with(history(call), store, SESSION).messages[1].parts[1] == ToolCallPart("c1", "Bash", call.arguments)
 
 
 def test_signature_that_another_conversation_had_refused_is_sent() -> None:
     store = kept()
     signatures.refused(history(AS_MADE), store, "s2")
-    assert signatures.restored(history(AS_MADE), store, SESSION).messages[1].parts[1] == AS_MADE
+    assert sent_with(history(AS_MADE), store, SESSION).messages[1].parts[1] == AS_MADE
 
 
 def test_signature_made_after_a_refusal_is_sent() -> None:
     store = kept()
     signatures.refused(history(AS_MADE), store, SESSION)
     later = ToolCallPart("c9", "Bash", {}, OTHER)
-    assert signatures.restored(history(later), store, SESSION).messages[1].parts[1] == later
+    assert sent_with(history(later), store, SESSION).messages[1].parts[1] == later
+
+
+@pytest.mark.parametrize("carried", [None, SIGNED], ids=["kept", "carried"])
+def test_signature_goes_to_no_model_of_another_family(carried: dict[str, dict[str, str]] | None) -> None:
+    call = ToolCallPart("c1", "Bash", AS_MADE.arguments, carried)
+    part = sent_with(history(call), kept(), SESSION, family="2").messages[1].parts[1]
+    assert part == ToolCallPart("c1", "Bash", AS_MADE.arguments)
+
+
+def test_signature_that_is_not_known_goes_to_any_model() -> None:
+    call = ToolCallPart("c2", "Bash", AS_MADE.arguments, OTHER)
+    assert sent_with(history(call), kept(), SESSION, family="2").messages[1].parts[1] == call
+
+
+def test_what_is_kept_names_project_and_family() -> None:
+    found = kept().get("signature:c1")
+    assert (found["project"], found["family"]) == ("p", "3")

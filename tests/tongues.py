@@ -325,7 +325,7 @@ def words_of(protocol: str, body: JsonObject, status: int) -> str:
             assert words["code"] == status
         case _:
             assert body.keys() == {"error"}
-            assert words.keys() == {"message", "type", "param", "code"}
+            assert words.keys() - {"resets_at"} == {"message", "type", "param", "code"}
     return str(words["message"])
 
 

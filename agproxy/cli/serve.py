@@ -5,10 +5,11 @@ import errno
 import os
 import socket
 import sys
+import time
 
 from agproxy import __version__, auth, options
 from agproxy.cli import Commands, add_config_option, argument, load_config
-from agproxy.config import KEY_PAGE, Account, Config, Server
+from agproxy.config import KEY_PAGE, STARTED, Account, Config, Server
 from agproxy.errors import ConfigError
 
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"agproxy: {problem}", file=sys.stderr)
         return 1
     print(banner(config, host=address, port=port), flush=True)
+    os.environ[STARTED] = f"{time.time():.3f}"
     if config.path is not None:
         os.environ["AGPROXY_CONFIG"] = str(config.path)
     if os.name == "nt":

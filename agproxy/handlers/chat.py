@@ -9,10 +9,11 @@ from typing import Any
 from werkzeug import Response
 
 from agproxy.asks import ANSWER, Ask
-from agproxy.chat import ChatRequest, Event, Ping, ReplyMeta
+from agproxy.call import Call
+from agproxy.chat import ChatRequest, Event, Failed, Ping, ReplyMeta
 from agproxy.errors import BadRequest
 from agproxy.fold import fold
-from agproxy.gateway import Call, Gateway
+from agproxy.gateway import Gateway
 from agproxy.jsonwire import encode_json
 from agproxy.protocols import fields
 from agproxy.relay import Relay
@@ -130,6 +131,7 @@ def answered(request: Request) -> None:
     request.first_event_s = time.monotonic() - request.started
     if request.call is not None and request.call.account is not None:
         request.account = request.call.account.email or request.call.account.name
+        request.mapped_model = request.call.model
         request.ignored = _ignored(request, request.call)
 
 
@@ -137,4 +139,6 @@ def _timed(events: Iterable[Event], request: Request) -> Iterator[Event]:
     for event in events:
         if request.first_event_s is None and not isinstance(event, Ping):
             answered(request)
+        if isinstance(event, Failed):
+            request.error = getattr(event.error, "code", None) or type(event.error).__name__
         yield event

@@ -10,10 +10,11 @@ from werkzeug import Response
 
 from agproxy import stored
 from agproxy.asks import COUNT
+from agproxy.call import Call
 from agproxy.chat import ChatRequest, Finish
 from agproxy.errors import BadRequest, UnusableAnswer
 from agproxy.fold import fold
-from agproxy.gateway import Call, Gateway
+from agproxy.gateway import Gateway
 from agproxy.handlers import chat
 from agproxy.jsonwire import encode_json
 from agproxy.protocols import fields, openai_responses, openai_responses_list

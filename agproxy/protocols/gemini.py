@@ -53,6 +53,8 @@ def decode_request(body: Body, *, model: str, stream: bool) -> ChatRequest:
     contents = request.get("contents")
     first = contents[0] if isinstance(contents, list) and contents else contents
     messages.append(Message("user", (*_texts(first), *_files(first))))
+    if any(content.get("role") == "model" for content in _objects(contents)):
+        messages.append(Message("assistant", ()))  # answered before; what was said does not matter here
     holders = [tool for tool in _objects(request.get("tools")) if _declared(tool)]
     # Google names a function that it refuses by its place among those of one holder.
     functions = _declared(holders[0]) if len(holders) == 1 else []

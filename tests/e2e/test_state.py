@@ -132,16 +132,40 @@ def test_signature_of_a_call_survives(serve: Serve, google: FakeGoogle, again: A
 
 @posix
 @pytest.mark.parametrize("again", [restarted, with_a_new_worker])
-@pytest.mark.parametrize("failure", [quota_per_minute("30s"), api_key_invalid()], ids=["quota", "key"])
-def test_pause_survives(serve: Serve, google: FakeGoogle, failure: Answer, again: Any) -> None:
+def test_pause_of_a_quota_survives(serve: Serve, google: FakeGoogle, again: Any) -> None:
     def start() -> Agproxy:
         return serve(ini=a_before_b(google))
 
     agproxy = start()
-    google.enqueue(failure)
+    google.enqueue(quota_per_minute("30s"))
     assert account_of(agproxy, "before") == "b"
     agproxy = again(agproxy, start)
     assert account_of(agproxy, "after") == "b"
+    assert keys(google) == ["a", "b", "b"]
+
+
+@posix
+def test_refused_key_is_tried_again_after_a_restart(serve: Serve, google: FakeGoogle) -> None:
+    agproxy = serve(ini=a_before_b(google))
+    google.enqueue(api_key_invalid())
+    assert [account_of(agproxy, words) for words in ("one", "two")] == ["b", "b"]
+    agproxy = restarted(agproxy, lambda: serve(ini=a_before_b(google)))
+    assert [account_of(agproxy, words) for words in ("three", "four")] == ["a", "a"]
+    assert keys(google) == ["a", "b", "b", "a", "a"]
+
+
+@posix
+def test_refused_key_is_not_tried_again_by_a_new_worker_of_the_same_service(tmp_path: Path, google: FakeGoogle) -> None:
+    ini = tmp_path / "agproxy.ini"
+    ini.write_text(a_before_b(google))
+    ini.chmod(0o600)
+    port = free_port()
+    env = environment(tmp_path, AGPROXY_CONFIG=str(ini), AGPROXY_STARTED=str(time.time()))
+    with running(gunicorn_argv(port), f"http://127.0.0.1:{port}", ini, tmp_path / "log", env, tmp_path) as agproxy:
+        google.enqueue(api_key_invalid())
+        assert account_of(agproxy, "before") == "b"
+        with_a_new_worker(agproxy, lambda: agproxy)
+        assert account_of(agproxy, "after") == "b"
     assert keys(google) == ["a", "b", "b"]
 
 

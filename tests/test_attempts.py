@@ -1,0 +1,316 @@
+"""The attempts of a request: limits of accounts, other models when all rest, keys that are tried again."""
+
+import contextlib
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agproxy.asks import COUNT
+from agproxy.call import Call
+from agproxy.chat import Failed, Finish, Message, TextPart, ToolCallPart, ToolCallStart, ToolResultPart
+from agproxy.config import Account
+from agproxy.errors import GatewayError, ModelNotFound, UpstreamCut, UpstreamUnreachable
+from agproxy.store import Offer
+from tests.scripted import (
+    CALL,
+    GREETING,
+    HELLO,
+    LOOK,
+    MODEL,
+    FakeAnswer,
+    Spread,
+    World,
+    bad_key,
+    chunk,
+    per_day,
+    per_minute,
+    refused,
+    said,
+)
+
+FLASH = "gemini-flash-latest"
+LITE = "gemini-flash-lite-latest"
+FALLBACK = ((MODEL, FLASH), (FLASH, LITE))
+
+
+def limited(names: str = "a", **limits: Any) -> tuple[Account, ...]:
+    return tuple(Account(name, api_key=f"secret-{name}", **limits) for name in names)
+
+
+def in_flight(world: World) -> int:
+    pauses = world.gateway.pool.pauses
+    return sum(world.store.ledger.use(pauses.fingerprint(account)).in_flight for account in world.config.accounts)
+
+
+class TestInFlight:
+    """However a request ends, it is no longer under way."""
+
+    @pytest.mark.parametrize(
+        "answers",
+        [
+            [said()],
+            [per_minute(), per_minute()],
+            [bad_key(), said()],
+            [refused(400, "no")],
+            [refused(500), refused(500), said()],
+            [UpstreamUnreachable("gone"), said()],
+            [FakeAnswer(chunk({"text": "a"}), UpstreamCut("cut")), said()],
+            [FakeAnswer(), FakeAnswer()],
+            [refused(400, "Corrupted thought signature."), said()],
+        ],
+        ids=["said", "quota", "key", "bad", "500", "unreachable", "cut", "empty", "mended"],
+    )
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_nothing_is_left(self, answers: list[Any], stream: bool) -> None:
+        world = World(*answers, accounts=limited("ab", max_in_flight=1))
+        with contextlib.suppress(GatewayError):
+            world.events(stream=stream)
+        assert in_flight(world) == 0
+
+    def test_one_is_under_way_until_the_answer_is_whole(self) -> None:
+        world = World(FakeAnswer(chunk({"text": "a"}), chunk({"text": "b"}, reason="STOP")))
+        found = [(type(event).__name__, in_flight(world)) for event in world.call().events()]
+        assert found == [("TextDelta", 1), ("TextDelta", 1), ("Finish", 0)]
+
+    def test_client_that_goes_leaves_nothing(self) -> None:
+        world = World(FakeAnswer(chunk({"text": "a"}), chunk({"text": "b"}, reason="STOP")))
+        events = world.call().events()
+        next(events)
+        events.close()  # type: ignore[attr-defined]
+        assert in_flight(world) == 0
+
+    def test_client_that_goes_while_it_waits_leaves_nothing(self) -> None:
+        world = World(per_minute("9s"), accounts=limited(max_in_flight=1))
+        call = world.call()
+        world.on_wait = call.cancel.cancel
+        with pytest.raises(UpstreamCut):
+            list(call.events())
+        assert in_flight(world) == 0
+
+    def test_waits_for_room(self) -> None:
+        world = World(said(), accounts=limited(max_in_flight=1))
+        key = world.gateway.pool.pauses.fingerprint(world.config.accounts[0])
+        world.store.ledger.take([Offer(key)])
+        world.on_wait = lambda: world.store.ledger.release(key) if len(world.waits) == 3 else None
+        assert world.events() == GREETING
+        assert world.waits == [Spread(0.25)] * 3
+
+    def test_patience_ends(self) -> None:
+        world = World(accounts=limited(max_in_flight=1), max_wait_s=1.0)
+        world.store.ledger.take([Offer(world.gateway.pool.pauses.fingerprint(world.config.accounts[0]))])
+        error = world.failure()
+        assert (error.status, error.retry_after_s) == (429, 0.25)
+        assert "as many requests are under way as it may have: 1" in error.message
+        assert len(world.waits) == 4
+
+    def test_count_of_tokens_is_not_limited(self) -> None:
+        world = World(FakeAnswer({"totalTokens": 7}), accounts=limited(max_in_flight=1))
+        world.store.ledger.take([Offer(world.gateway.pool.pauses.fingerprint(world.config.accounts[0]))])
+        (finish,) = Call(world.gateway, replace(HELLO, stream=False), model=MODEL, ask=COUNT).events()
+        assert isinstance(finish, Finish)
+        assert finish.usage.input_tokens == 7
+        assert in_flight(world) == 1
+
+
+class TestPerMinute:
+    def test_each_attempt_counts(self) -> None:
+        world = World(refused(500), said(), said(), accounts=limited("ab", requests_per_minute=2))
+        world.events()
+        world.events(replace(HELLO, session="another"))
+        assert world.tried == "aab"
+
+    def test_second_try_goes_elsewhere_when_there_is_no_room_for_it(self) -> None:
+        world = World(refused(500), said(), accounts=limited("ab", requests_per_minute=1))
+        assert world.events() == GREETING
+        assert world.tried == "ab"
+
+    def test_mended_request_counts_and_is_never_refused(self) -> None:
+        world = World(refused(400, "Corrupted thought signature."), said(), accounts=limited(requests_per_minute=1))
+        assert world.events() == GREETING
+        error = world.failure()
+        assert error.status == 429
+        assert "it has had its 1 requests per minute" in error.message
+
+
+class TestBeginnings:
+    def test_requests_alike_that_come_at_once_are_spread(self) -> None:
+        world = World(*(FakeAnswer(chunk({"text": "a"}), chunk({"text": "b"}, reason="STOP")) for _ in range(6)))
+        calls = [world.call().events() for _ in range(6)]
+        for call in calls:
+            next(call)
+        for call in calls:
+            list(call)
+        assert world.tried == "abcabc"
+
+    def test_requests_alike_one_after_the_other_stay_together(self) -> None:
+        world = World(said(), said(), said())
+        for _ in range(3):
+            world.events()
+        assert world.tried == "aaa"
+
+    def test_requests_at_once_of_a_session_stay_together(self) -> None:
+        world = World(*(FakeAnswer(chunk({"text": "a"}), chunk({"text": "b"}, reason="STOP")) for _ in range(3)))
+        calls = [world.call(replace(HELLO, session="mine")).events() for _ in range(3)]
+        for call in calls:
+            next(call)
+        assert world.tried == "aaa"
+
+
+def fallen(world: World) -> list[str]:
+    """The models that were asked, one after the other."""
+    return [url.rpartition("/")[2].partition(":")[0] for url in world.transport.urls]
+
+
+class TestFallback:
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_next_model_answers_when_all_accounts_rest(self, stream: bool, caplog: pytest.LogCaptureFixture) -> None:
+        world = World(per_day(), per_day(), said(), accounts="ab", fallback=FALLBACK)
+        call = world.call(stream=stream)
+        with caplog.at_level(logging.WARNING):
+            assert list(call.events()) == GREETING
+        assert (world.tried, call.model, call.attempts) == ("aba", FLASH, 3)
+        assert fallen(world) == [MODEL, MODEL, FLASH]
+        assert f"fallback model={MODEL} to={FLASH} reason=Quota exceeded" in caplog.records[-1].getMessage()
+
+    def test_at_once_while_they_rest(self) -> None:
+        world = World(per_minute("3s"), said(), said(), accounts="a", fallback=FALLBACK)
+        world.events()
+        call = world.call()
+        assert list(call.events()) == GREETING
+        assert (fallen(world), world.waits, call.attempts) == ([MODEL, FLASH, FLASH], [], 1)
+
+    def test_first_model_again_once_one_is_free(self) -> None:
+        world = World(per_minute("30s"), said(), said(), accounts="a", fallback=FALLBACK)
+        world.events()
+        world.now += 31
+        world.events()
+        assert fallen(world) == [MODEL, FLASH, MODEL]
+
+    def test_not_while_one_account_is_free(self) -> None:
+        world = World(per_day(), said(), accounts="ab", fallback=FALLBACK)
+        world.events()
+        assert fallen(world) == [MODEL, MODEL]
+
+    def test_chain_goes_on_to_a_model_that_somebody_can_be_asked_for(self) -> None:
+        world = World(per_day(), per_day(), said(), said(), accounts="a", fallback=FALLBACK)
+        world.events()
+        world.events()
+        assert fallen(world) == [MODEL, FLASH, LITE, LITE]
+
+    def test_has_an_attempt_although_all_are_used_up(self) -> None:
+        world = World(per_day(), per_day(), per_day(), said(), accounts="abc", fallback=FALLBACK)
+        assert world.events() == GREETING
+        assert fallen(world) == [MODEL] * 3 + [FLASH]
+
+    @pytest.mark.parametrize("status", [503, 529])
+    def test_overloaded_model_has_one_too(self, status: int) -> None:
+        world = World(*[refused(status, "overloaded") for _ in range(3)], said(), fallback=FALLBACK)
+        assert world.events() == GREETING
+        assert fallen(world) == [MODEL] * 3 + [FLASH]
+
+    def test_cause_that_is_told_is_that_of_the_first_model(self) -> None:
+        world = World(per_day(), refused(400, "flash does not know this"), accounts="a", fallback=FALLBACK)
+        error = world.failure()
+        assert (error.status, error.message.partition(" (")[0]) == (429, "Quota exceeded")
+        assert error.retry_after_s is not None
+
+    def test_all_rest_for_all_models_is_told_for_the_first(self) -> None:
+        world = World(per_day(), per_day(), per_day(), accounts="a", fallback=FALLBACK)
+        assert world.failure().status == 429
+        error = world.failure()
+        assert error.message.startswith(f"all accounts rest for {MODEL}")
+        assert fallen(world) == [MODEL, FLASH, LITE]
+
+    def test_short_rest_is_waited_for_when_no_other_model_is_free(self) -> None:
+        world = World(per_minute("5s"), per_day(), said(), accounts="a", fallback=((MODEL, FLASH),))
+        world.failure()
+        assert world.events() == GREETING
+        assert (fallen(world), world.waits) == ([MODEL, FLASH, MODEL], [Spread(5.0)])
+
+    @pytest.mark.parametrize("answer", [refused(400, "no"), refused(413, "no"), refused(404, "no")])
+    def test_faults_of_the_request_stay_with_the_model(self, answer: FakeAnswer) -> None:
+        world = World(answer, accounts="a", fallback=FALLBACK)
+        world.failure()
+        assert fallen(world) == [MODEL]
+
+    def test_answer_that_has_begun_stays_with_its_model(self) -> None:
+        overloaded = {"error": {"code": 503, "message": "overloaded"}}
+        world = World(FakeAnswer(chunk({"text": "a"}), overloaded), accounts="a", fallback=FALLBACK)
+        assert isinstance(world.events()[-1], Failed)
+        assert fallen(world) == [MODEL]
+
+    def test_refused_keys_are_refused_for_any_model(self) -> None:
+        world = World(bad_key(), accounts="a", fallback=FALLBACK)
+        assert world.failure().status == 502
+        assert world.failure().status == 502
+        assert fallen(world) == [MODEL]
+
+    def test_count_of_tokens_stays_with_its_model(self) -> None:
+        world = World(per_day(), accounts="a", fallback=FALLBACK)
+        with pytest.raises(GatewayError):
+            list(Call(world.gateway, replace(HELLO, stream=False), model=MODEL, ask=COUNT).events())
+        assert fallen(world) == [MODEL]
+
+    def test_models_that_an_account_may_be_asked_for_count(self) -> None:
+        accounts = (*limited("a", models=(MODEL,)), *limited("b", models=(LITE,)))
+        world = World(per_day(), said(), accounts=accounts, fallback=FALLBACK)
+        world.events()
+        assert (world.tried, fallen(world)) == ("ab", [MODEL, LITE])
+
+    def test_refused_settings_of_the_first_model_are_none_of_the_second(self) -> None:
+        world = World(
+            refused(400, "Penalty is not enabled for this model"), per_day(), said(), accounts="a", fallback=FALLBACK
+        )
+        chat = replace(HELLO, sampling=replace(HELLO.sampling, presence_penalty=0.5))
+        world.events(chat)
+        has_penalty = ["presencePenalty" in body.get("generationConfig", {}) for body in world.bodies()]
+        assert has_penalty == [True, False, True]
+
+    def test_signatures_of_another_family_stay_behind(self) -> None:
+        called = FakeAnswer(chunk({**CALL, "thoughtSignature": "QUJD"}, reason="STOP"))
+        world = World(called, per_day(), said(), accounts="a", fallback=((MODEL, "gemini-2.5-flash"),))
+        start = next(event for event in world.events(replace(HELLO, tools=(LOOK,))) if isinstance(event, ToolCallStart))
+        parts = (ToolCallPart(start.id, start.name, {}),)
+        result = Message("user", (ToolResultPart(start.id, start.name, (TextPart("5"),)),))
+        world.events(replace(HELLO, messages=(*HELLO.messages, Message("assistant", parts), result), tools=(LOOK,)))
+        signed = [b"QUJD" in body for body in world.transport.bodies]
+        assert (signed, fallen(world)) == ([False, True, False], [MODEL, MODEL, "gemini-2.5-flash"])
+
+    def test_limit_that_lasts_is_a_reason_too(self) -> None:
+        world = World(said(), said(), accounts=limited(requests_per_minute=1, models=(MODEL,)), fallback=FALLBACK)
+        world.events()
+        assert world.failure().status == 429
+
+
+def test_nobody_for_the_model_is_a_model_that_is_not_there() -> None:
+    error = World(accounts=limited(models=("gemini-2*",))).failure()
+    assert isinstance(error, ModelNotFound)
+    assert (error.status, error.param) == (404, "model")
+
+
+def test_quota_answer_shows_that_the_key_is_good_again() -> None:
+    world = World(bad_key(), per_minute("3s"), said(), said(), accounts="a", max_wait_s=0)
+    world.failure()
+    world.now += 61
+    world.failure()
+    world.now += 4
+    first, second = world.call().events(), world.call().events()
+    assert [next(first), next(second)] == GREETING[:1] * 2
+
+
+def test_success_of_an_older_request_does_not_end_a_newer_rest() -> None:
+    slow = FakeAnswer(chunk({"text": "a"}), chunk({"text": "b"}, reason="STOP"))
+    world = World(slow, per_minute("30s"), accounts="a", max_wait_s=0)
+    events = world.call().events(lambda: reading())
+    failed: list[bool] = []
+
+    def reading() -> None:
+        if not failed:
+            failed.append(True)
+            world.now += 1
+            world.failure(replace(HELLO, session="another"))
+
+    list(events)
+    assert world.failure(replace(HELLO, session="third")).status == 429
