@@ -1,8 +1,33 @@
-"""Stops one exchange with a model service from another thread."""
+"""Stops one exchange with a model service from another thread, and says why."""
 
 import contextlib
 import socket
 import threading
+
+from agproxy.errors import GatewayError, UpstreamCut
+
+
+class Stopping(GatewayError):
+    """agproxy is being stopped; whoever takes its place will answer."""
+
+    status = 503
+    default_code = "stopping"
+
+    def __init__(self) -> None:
+        super().__init__("agproxy is being stopped; try again", retry_after_s=1.0)
+
+
+class ClientGone(GatewayError):
+    """Nobody waits for the answer any more.
+
+    Wire: 499 is google.rpc's CANCELLED, https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto.
+    """
+
+    status = 499
+    default_code = "client_gone"
+
+    def __init__(self) -> None:
+        super().__init__("the client closed its side of the connection before the answer was there")
 
 
 class Cancel:
@@ -11,6 +36,7 @@ class Cancel:
     def __init__(self) -> None:
         self.cancelled = threading.Event()
         self.reused = False  # the connection in use has served a request before
+        self._error: GatewayError | None = None
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
         self._also: list[Cancel] = []
@@ -20,7 +46,7 @@ class Cancel:
         with self._lock:
             self._also.append(other)
         if self.cancelled.is_set():
-            other.cancel()
+            other.cancel(self._error)
 
     def note(self, sock: socket.socket | None, *, reused: bool) -> None:
         """Remember the connection that is in use from now on."""
@@ -35,17 +61,35 @@ class Cancel:
         with self._lock:
             self._sock = None
 
-    def cancel(self) -> None:
-        """Stop. ``close`` would not wake a blocked reader; a shutdown does."""
-        self.cancelled.set()
+    @property
+    def error(self) -> GatewayError:
+        """Why it was cancelled, as its client may be told."""
+        return self._error or UpstreamCut("cancelled")
+
+    def check(self) -> None:
+        """Go on, unless it is cancelled.
+
+        :raises GatewayError: why it was.
+        """
+        if self.cancelled.is_set():
+            raise self.error
+
+    def cancel(self, error: GatewayError | None = None) -> None:
+        """Stop. ``close`` would not wake a blocked reader; a shutdown does.
+
+        :param error: why, for a client that still listens; None = there is none. The first reason counts.
+        """
         with self._lock:
+            if not self.cancelled.is_set():
+                self._error = error
+                self.cancelled.set()
             sock, self._sock = self._sock, None
             also, self._also = self._also, []
         if sock is not None:
             with contextlib.suppress(OSError):  # it is closed already, which is what we want
                 sock.shutdown(socket.SHUT_RDWR)
         for other in also:
-            other.cancel()
+            other.cancel(self._error)
 
     def set_timeout(self, seconds: float) -> None:
         """How long a read may take from now on."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from agproxy.cancel import Cancel
 from agproxy.chat import Event, Failed, Ping
-from agproxy.errors import GatewayError, UpstreamCut
+from agproxy.errors import GatewayError
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +88,7 @@ class Relay:
 
     def _before_read(self) -> None:
         self._flush()
-        if self._cancel.cancelled.is_set():  # what had arrived by then can be read on, for long
-            raise UpstreamCut("cancelled")
+        self._cancel.check()  # what had arrived by then can be read on, for long
 
     def _flush(self) -> None:
         if self._batch:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agproxy.cancel import Cancel
+from agproxy.cancel import Cancel, Stopping
 from agproxy.chat import Event, Failed, Finish, Ping, TextDelta
 from agproxy.errors import UpstreamCut, UpstreamTimeout, UpstreamUnreachable
 from agproxy.relay import Relay
@@ -224,6 +224,49 @@ class TestFailure:
 
         with pytest.raises(KeyError):
             relayed(source).start()
+
+
+class TestCancelledFromElsewhere:
+    """The one who writes still listens, and is told why."""
+
+    def test_reason_comes_after_what_had_been_read(self) -> None:
+        cancel, stopping = Cancel(), Stopping()
+
+        def source(before_read: BeforeRead) -> Iterator[Event]:
+            for text in ("a", "b"):
+                before_read()
+                yield TextDelta(text)
+            cancel.cancel(stopping)
+            before_read()
+            yield Finish("stop")
+
+        relay = relayed(source, cancel)
+        assert relay.start()
+        assert list(relay.events()) == [TextDelta("a"), TextDelta("b"), Failed(stopping)]
+
+    def test_reason_is_raised_before_the_first_event(self) -> None:
+        cancel = Cancel()
+
+        def source(before_read: BeforeRead) -> Iterator[Event]:
+            cancel.cancel(Stopping())
+            before_read()
+            yield Finish("stop")
+
+        with pytest.raises(Stopping):
+            relayed(source, cancel).start()
+
+    def test_reader_that_waits_for_room_tells_it_to_a_late_client(self) -> None:
+        cancel = Cancel()
+        produced: list[int] = []
+        relay = relayed(counting(500, produced=produced), cancel)
+        relay.start()
+        wait_until(lambda: len(produced) >= 17)
+        cancel.cancel(Stopping())
+        *events, last = relay.events()
+        assert texts(events) == [str(number) for number in range(len(events))]
+        assert len(events) <= 19
+        assert isinstance(last, Failed)
+        assert isinstance(last.error, Stopping)
 
 
 def test_slow_consumer_slows_the_reader_down() -> None:

@@ -7,6 +7,6 @@ Settings: https://docs.gunicorn.org/en/stable/settings.html
 
 worker_class = "gevent"
 worker_connections = 1000
-graceful_timeout = 30  # seconds that streams have to end when the server stops
+graceful_timeout = 30  # seconds until the worker is killed; what still runs is told so before (agproxy.shutdown)
 keepalive = 75  # seconds; longer than the idle time of usual HTTP clients
 control_socket_disable = True  # gunicorn 25 and newer would open one file in the home for all its instances
