@@ -4,6 +4,7 @@ import argparse
 import os
 from itertools import combinations
 
+from agproxy import models
 from agproxy.auth import is_placeholder
 from agproxy.cli import Commands, add_config_option, load_config
 from agproxy.cli.serve import account_state, auth_line, auth_mode, check_exposure
@@ -67,18 +68,39 @@ def warnings(config: Config) -> list[str]:
         found.append("[server] api_key is empty, so all requests are refused; `agproxy init` writes a file with a key")
     if is_placeholder(server.api_key):
         found.append("[server] api_key looks like a placeholder; set a key that nobody can guess")
+    found += _fallback_warnings(config)
+    if obstacle := places.obstacle(config.store.url, os.environ):
+        found.append(obstacle)
+    return [*found, *pool_warnings(config)]
+
+
+def pool_warnings(config: Config) -> list[str]:
+    """What of the accounts works otherwise than one may expect."""
+    found = []
     for account in config.accounts:
         if is_placeholder(account.api_key):
             found.append(f"the key of {account.name} looks like a placeholder; {KEY_PAGE} gives a real one")
         if account.name == config.scheduling.pin and account_state(account) != "ready":
             found.append(f"[scheduling] pin = {account.name}: this account does not serve now")
-    if obstacle := places.obstacle(config.store.url, os.environ):
-        found.append(obstacle)
     for one, other in combinations([account for account in config.accounts if account.api_key], 2):
         if one.api_key == other.api_key:
             found.append(f"{one.name} and {other.name} have the same key; the second adds nothing")
         elif one.project and one.project == other.project:
             found.append(f"{one.name} and {other.name} are of one project, {one.project}: they share one quota")
-    if all(account.type == "demo" for account in config.accounts if account.enabled):
+    serving = [account for account in config.accounts if account_state(account) == "ready"]
+    if not serving:
+        found.append("no account can be used: all requests will fail until that is mended")
+    elif all(account.type == "demo" for account in serving):
         found.append("the answers are made up (demo); set GEMINI_API_KEY or add an [account:me] for real ones")
     return found
+
+
+def _fallback_warnings(config: Config) -> list[str]:
+    """Lines of ``[fallback]`` that can come to nothing."""
+    called = {target for _, target in config.models}
+    names = dict.fromkeys(name for pair in config.fallback for name in pair)
+    return [
+        f"[fallback] {name}: this is not one of Google's names, as X-Mapped-Model has them"
+        for name in names
+        if not models.is_concrete(name) and name not in called
+    ]

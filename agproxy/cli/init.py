@@ -8,6 +8,7 @@ from pathlib import Path
 
 import agproxy
 from agproxy.cli import Commands
+from agproxy.cli.files import write_private
 from agproxy.config import FILE_NAME, KEY_PAGE, find, user_path
 from agproxy.errors import ConfigError
 
@@ -46,11 +47,11 @@ def run(args: argparse.Namespace) -> int:
     """Write the file and say what comes next."""
     if args.if_none and find(os.environ) is not None:
         return 0
-    path = (args.path or _default_path()).expanduser().absolute()
+    path = (args.path or default_path()).expanduser().absolute()
     if path.is_dir():
         path /= FILE_NAME
     try:
-        write_private(path, starter(secrets.token_urlsafe(32)), replace=args.force)
+        write_private(path, starter().encode(), replace=args.force)
     except FileExistsError:
         print(f"agproxy: {path} exists already and is left as it is; --force replaces it", file=sys.stderr)
         return 1
@@ -64,33 +65,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def starter(token: str) -> str:
-    """The text of a starter INI whose api_key holds this token."""
+def starter() -> str:
+    """The text of a starter INI with a new key for clients."""
     reference = Path(agproxy.__file__).with_name(FILE_NAME)
-    return STARTER.format(reference=reference, key=f"agp-{token}", key_page=KEY_PAGE)
+    return STARTER.format(reference=reference, key=f"agp-{secrets.token_urlsafe(32)}", key_page=KEY_PAGE)
 
 
-def write_private(path: Path, text: str, *, replace: bool) -> None:
-    """Write a file that nobody else can read, at no moment; folders that are missing are private too.
+def default_path() -> Path:
+    """The file that is written when none is named.
 
-    :raises FileExistsError: it exists, and is not to be replaced.
+    :raises ConfigError: nothing tells where it belongs.
     """
-    for folder in reversed(path.parents):
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
-    target = path.with_name(f".{path.name}.{secrets.token_hex(4)}") if replace else path
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        if replace:
-            target.replace(path)
-    except OSError:
-        target.unlink(missing_ok=True)
-        raise
-
-
-def _default_path() -> Path:
     if os.environ.get("AGPROXY_CONFIG"):
         return Path(os.environ["AGPROXY_CONFIG"])
     path = user_path(os.environ)

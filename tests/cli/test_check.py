@@ -115,3 +115,14 @@ def test_pinned_account_that_is_out_is_warned_about() -> None:
 def test_nothing_to_warn_about(key: str) -> None:
     server = Server(api_key=key, allow_lan_access=True, host="0.0.0.0")
     assert warnings(Config(server=server, accounts=(Account("a", api_key=key), Account("b", type="demo")))) == []
+
+
+def test_fallback_of_another_vendors_name_is_warned_of() -> None:
+    config = Config(
+        models=(("gpt-4o", "tuned-x"),),
+        fallback=(("gpt-4o", "gemini-flash-latest"), ("tuned-x", "gemini-2.5-pro")),
+        accounts=(Account("a", api_key="AIza-a-key-of-mine-123456"),),
+    )
+    assert warnings(config) == [
+        "[fallback] gpt-4o: this is not one of Google's names, as X-Mapped-Model has them",
+    ]

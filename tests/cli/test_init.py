@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agproxy.__main__ import main
-from agproxy.cli.init import write_private
+from agproxy.cli.files import write_private
 from agproxy.config import load
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
@@ -116,5 +116,5 @@ def test_no_home_asks_for_a_path(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 def test_dangling_link_is_not_followed(home: Path) -> None:
     (home / "link.ini").symlink_to(home / "target.ini")
     with pytest.raises(FileExistsError):
-        write_private(home / "link.ini", "text", replace=False)
+        write_private(home / "link.ini", b"text", replace=False)
     assert not (home / "target.ini").exists()
