@@ -16,9 +16,8 @@ from urllib.parse import quote
 from werkzeug import Response
 
 from agproxy import auth, config, guard, pages, routes
-from agproxy.cancel import ClientGone
 from agproxy.config import Config
-from agproxy.errors import GatewayError, MethodNotAllowed, ModelNotFound, NotFound, NoWebSocket
+from agproxy.errors import ClientGone, GatewayError, MethodNotAllowed, ModelNotFound, NotFound, NoWebSocket
 from agproxy.gateway import Gateway
 from agproxy.jsonwire import encode_json
 from agproxy.request import Request

@@ -7,29 +7,6 @@ import threading
 from agproxy.errors import GatewayError, UpstreamCut
 
 
-class Stopping(GatewayError):
-    """agproxy is being stopped; whoever takes its place will answer."""
-
-    status = 503
-    default_code = "stopping"
-
-    def __init__(self) -> None:
-        super().__init__("agproxy is being stopped; try again", retry_after_s=1.0)
-
-
-class ClientGone(GatewayError):
-    """Nobody waits for the answer any more.
-
-    Wire: 499 is google.rpc's CANCELLED, https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto.
-    """
-
-    status = 499
-    default_code = "client_gone"
-
-    def __init__(self) -> None:
-        super().__init__("the client closed its side of the connection before the answer was there")
-
-
 class Cancel:
     """Stops one exchange from another thread: what blocks in it wakes up, at once, and fails."""
 

@@ -15,6 +15,8 @@
     ├── MethodNotAllowed      405
     ├── NoWebSocket           426   the path is served over plain HTTP only
     ├── PoolUnavailable       429   no account may be used now (503 when none is usable at all)
+    ├── Stopping              503   agproxy is being stopped
+    ├── ClientGone            499   nobody waits for the answer any more
     └── UpstreamError         502   the model service failed
         ├── UpstreamUnreachable  502   no connection, or it broke before the answer
         ├── UpstreamTimeout      504   connected, but silent for too long
@@ -165,6 +167,29 @@ class PoolUnavailable(GatewayError):
     def __init__(self, message: str, *, status: int, retry_after_s: float | None = None) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.status = status
+
+
+class Stopping(GatewayError):
+    """agproxy is being stopped; whoever takes its place will answer."""
+
+    status = 503
+    default_code = "stopping"
+
+    def __init__(self) -> None:
+        super().__init__("agproxy is being stopped; try again", retry_after_s=1.0)
+
+
+class ClientGone(GatewayError):
+    """Nobody waits for the answer any more.
+
+    Wire: 499 is google.rpc's CANCELLED, https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto.
+    """
+
+    status = 499
+    default_code = "client_gone"
+
+    def __init__(self) -> None:
+        super().__init__("the client closed its side of the connection before the answer was there")
 
 
 class UpstreamError(GatewayError):

@@ -16,9 +16,9 @@ def configure(level: str) -> None:
         logger.propagate = False
     logger.setLevel(level.upper())
     # What no format of ours shows need not be found out for each line, which costs most of it
-    # (https://docs.python.org/3/howto/logging.html#optimization).
+    # (https://docs.python.org/3/howto/logging.html#optimization). gunicorn's own lines name the process.
     logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logThreads = logging.logMultiprocessing = False
 
 
 class _Formatter(logging.Formatter):

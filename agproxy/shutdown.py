@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
-from agproxy.cancel import Stopping
+from agproxy.errors import Stopping
 from agproxy.underway import Underway
 
 log = logging.getLogger(__name__)
@@ -50,8 +50,9 @@ def _chain(underway: Underway) -> None:
         worker: Any = getattr(before, "__self__", None)
         if callable(before) and _is_worker(worker):
             limit_s = worker.cfg.graceful_timeout if number == signal.SIGTERM else 0
+            addresses = [listener.getsockname() for listener in worker.sockets]  # they are closed at the first signal
             with contextlib.suppress(ValueError):  # not in the main thread: no signal can be handled
-                signal.signal(number, _chained(before, underway, worker, limit_s))
+                signal.signal(number, _chained(before, underway, addresses, limit_s))
                 signal.siginterrupt(number, number != signal.SIGTERM)  # as gunicorn had it
 
 
@@ -61,9 +62,9 @@ def _is_worker(candidate: Any) -> bool:
     return base is not None and isinstance(candidate, base.Worker)
 
 
-def _chained(before: _Handler, underway: Underway, worker: Any, limit_s: float) -> _Handler:
+def _chained(before: _Handler, underway: Underway, addresses: Sequence[Any], limit_s: float) -> _Handler:
     def handler(number: int, frame: FrameType | None) -> None:
-        drain = Drain(underway, _addresses(worker.sockets), started=time.monotonic(), limit_s=limit_s)
+        drain = Drain(underway, addresses, started=time.monotonic(), limit_s=limit_s)
         # Not threading.Thread: it waits for its start, which gevent's hub, where signals are handled, must not.
         _thread.start_new_thread(drain.run, ())
         before(number, frame)
@@ -122,10 +123,6 @@ class Drain:
             call.cancel.cancel(Stopping())
         if late:
             log.warning("stopped requests=%d that did not end in time", len(late))
-
-
-def _addresses(listeners: Sequence[Any]) -> list[Any]:
-    return [listener.getsockname() for listener in listeners]
 
 
 def _accepted(addresses: Sequence[Any]) -> Iterator[_Connection]:

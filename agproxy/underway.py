@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from agproxy.cancel import ClientGone
-from agproxy.connections import _POLL
+from agproxy.connections import POLL
+from agproxy.errors import ClientGone
 from agproxy.request import Request
 
 _LONGEST_LOOK_S = 10.0
@@ -97,9 +97,9 @@ class Underway:
 
 def _closed(descriptors: Iterable[int]) -> list[int]:
     """Those of the connections whose other side sends no more."""
-    if _POLL is None:
+    if POLL is None:
         return []
-    poll: Any = _POLL()
+    poll: Any = POLL()
     for descriptor in descriptors:
         poll.register(descriptor, _CLIENT_CLOSED)
     return [descriptor for descriptor, seen in poll.poll(0) if seen & (_CLIENT_CLOSED | _ALWAYS_TOLD)]

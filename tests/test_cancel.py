@@ -2,8 +2,8 @@
 
 import pytest
 
-from agproxy.cancel import Cancel, Stopping
-from agproxy.errors import GatewayError, UpstreamCut, UpstreamUnreachable
+from agproxy.cancel import Cancel
+from agproxy.errors import GatewayError, Stopping, UpstreamCut, UpstreamUnreachable
 from agproxy.transport import Playback, Transport
 from tests.loopback import WAIT_S, Server, answering
 from tests.scripted import World, per_minute, said

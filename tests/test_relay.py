@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agproxy.cancel import Cancel, Stopping
+from agproxy.cancel import Cancel
 from agproxy.chat import Event, Failed, Finish, Ping, TextDelta
-from agproxy.errors import UpstreamCut, UpstreamTimeout, UpstreamUnreachable
+from agproxy.errors import Stopping, UpstreamCut, UpstreamTimeout, UpstreamUnreachable
 from agproxy.relay import Relay
 from agproxy.transport import Transport
 from tests.loopback import WAIT_S, Connection, Server

@@ -13,7 +13,7 @@ from gunicorn.config import Config
 from gunicorn.workers.base import Worker
 
 from agproxy import shutdown
-from agproxy.cancel import Stopping
+from agproxy.errors import Stopping
 from agproxy.shutdown import Drain
 from tests.test_underway import Connections, reason, wait_until
 
@@ -202,6 +202,7 @@ class TestSignals:
         shutdown.install(connections.underway)
         signal.raise_signal(signal.SIGTERM)
         assert reason(request) is None
+        connections.listener.close()  # as the worker does
         began = time.monotonic()
         with pytest.raises(SystemExit):
             signal.raise_signal(signal.SIGINT)

@@ -14,8 +14,9 @@ import trustme
 from werkzeug.test import Client, TestResponse, create_environ
 
 from agproxy.app import App
-from agproxy.cancel import Cancel, ClientGone
+from agproxy.cancel import Cancel
 from agproxy.config import Server
+from agproxy.errors import ClientGone
 from agproxy.request import Request
 from agproxy.underway import Underway
 from tests.loopback import WAIT_S
