@@ -1,5 +1,6 @@
 """Connections to model services for requests' adapter: known to whom may have to stop them, and cheap."""
 
+import http.client
 import select
 import socket
 import ssl
@@ -14,8 +15,11 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util import connection as plain
 
 from agproxy.cancel import Cancel
+from agproxy.dns import Names
 
 _MAX_IDLE_CONNECTIONS = 1000  # requests' default of 10 throws a stream's connection away
 _ONE_GO_BYTES = 1 << 16
@@ -31,10 +35,11 @@ def _plain_poll() -> Callable[[], Any] | None:
     return plain
 
 
-_POLL = _plain_poll()
+POLL = _plain_poll()
 
 # Which exchange the thread (or greenlet) is in, for the connection classes below.
 current = threading.local()
+_NAMES = Names()
 
 
 def _note(sock: socket.socket | None, *, reused: bool) -> None:
@@ -49,12 +54,47 @@ def _is_readable(sock: socket.socket, new_poll: Callable[[], Any]) -> bool:
     return bool(poll.poll(0))
 
 
+class _HTTPResponse(http.client.HTTPResponse):
+    """An answer, without the interim ones before it (RFC 9110, section 15.2), of which the library knows 100 only."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        is_interim = http.client.SWITCHING_PROTOCOLS < status < http.client.OK
+        return version, http.client.CONTINUE if is_interim else status, reason
+
+
 class _HTTPConnection(HTTPConnection):
     _held: list[Any] | None = None
+    response_class = _HTTPResponse
 
     def connect(self) -> None:
-        super().connect()
+        """Connect, and shake hands where TLS is spoken; whatever goes wrong with that is said as what it is."""
+        try:
+            super().connect()
+        except TimeoutError as error:  # else taken for a service that does not answer
+            raise ConnectTimeoutError(self, "the handshake took too long") from error
+        except ConnectionError as error:
+            raise ssl.SSLError("the connection broke in the handshake") from error
         _note(self.sock, reused=False)
+
+    def _new_conn(self) -> socket.socket:
+        """As urllib3 does it, but that the name is not looked up for longer than a connection may take."""
+        failure: OSError | None = None
+        try:
+            for address in _NAMES.addresses(self._dns_host, timeout_s=self.timeout):
+                try:
+                    return plain.create_connection(
+                        (address, self.port), self.timeout, self.source_address, self.socket_options
+                    )
+                except OSError as error:
+                    failure = error
+            raise failure or OSError("the name has no address")
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "the connection took too long") from error
+        except OSError as error:
+            raise NewConnectionError(self, "no connection") from error
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request, its head and its body in one go if they are small; else each goes out by itself."""
@@ -78,9 +118,9 @@ class _HTTPConnection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """Whether the service has kept the connection; an idle one has nothing to read but its end."""
-        if _POLL is None:
+        if POLL is None:
             return super().is_connected
-        return self.sock is not None and not _is_readable(self.sock, _POLL)
+        return self.sock is not None and not _is_readable(self.sock, POLL)
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):

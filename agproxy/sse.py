@@ -3,20 +3,37 @@
 Wire: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 PING = b": ping\n\n"  # a comment, which parsers skip
 DONE = b"data: [DONE]\n\n"
 
 _BOM = b"\xef\xbb\xbf"
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 def decode(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the data of each event, however the bytes are cut.
 
     Lines end in LF, CRLF or CR and in nothing else; of the fields only ``data`` is read. What stands before the
-    end without its blank line is yielded too, so that a cut shows as broken JSON and not as silence.
+    end without its blank line is yielded too, so that a cut shows as broken JSON and not as silence. So is a JSON
+    object or array in place of a stream, for it may be an error; line ends, which are mere space in it, become spaces.
     """
+    head = b""
+    rest = iter(chunks)
+    for chunk in rest:
+        head += chunk
+        if _BOM.startswith(head) or not (text := head.removeprefix(_BOM).lstrip()):
+            continue
+        if text[0] in b"{[":
+            yield (head + b"".join(rest)).translate(_ONE_LINE)
+            return
+        break
+    yield from _events(itertools.chain((head,), rest))
+
+
+def _events(chunks: Iterable[bytes]) -> Iterator[bytes]:
     unfinished: list[bytes] = []  # pieces of the line whose end has not come
     lines: list[bytes] = []  # data of the event whose end has not come
     after_cr = False

@@ -14,12 +14,15 @@ import urllib3
 from requests.hooks import default_hooks
 from requests.structures import CaseInsensitiveDict
 
-from agproxy import __version__, connections
+from agproxy import __version__, connections, dns
 from agproxy.cancel import Cancel
 from agproxy.errors import UpstreamCut, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 
 _READ_BYTES = 65536
 _MAX_ERROR_BYTES = 1 << 20
+_ERROR_SILENCE_S = 5.0
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # with a byte order mark, as some pages begin
+_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError)  # requests lets some of the latter through
 
 
 class Answer:
@@ -40,14 +43,22 @@ class Answer:
         :param before_read: called before each read, which may block for long.
         :raises UpstreamTimeout: after too long a silence.
         :raises UpstreamCut: when the connection breaks.
+        :raises UpstreamUnreachable: when it is not the model service that answers.
         """
         raw = self._response.raw
+        has_begun = False
         try:
             while True:
                 before_read()
                 chunk: bytes = raw.read1(_READ_BYTES, decode_content=True)
                 if not chunk:
                     break
+                if not has_begun and self.status == 200 and chunk.lstrip(_BLANK)[:1] == b"<":
+                    raise UpstreamUnreachable(
+                        f"{urlsplit(self._response.url).hostname} answered with a web page, as no model service does;"
+                        " is base_url right, is there a proxy in between?"
+                    )
+                has_begun = True
                 yield chunk
         except urllib3.exceptions.ReadTimeoutError as error:
             raise UpstreamTimeout("the model service fell silent in the middle of its answer") from error
@@ -55,8 +66,7 @@ class Answer:
             raise UpstreamCut("the connection to the model service broke in the middle of its answer") from error
         finally:
             self._cancel.forget()
-        if self._cancel.cancelled.is_set():
-            raise UpstreamCut("cancelled")  # a shutdown looks like the end of a body without a length
+        self._cancel.check()  # a shutdown looks like the end of a body without a length
 
     def error_body(self) -> bytes:
         """The body of an error, at most 1 MiB of it; what cannot be read is left out."""
@@ -114,15 +124,13 @@ class Transport:
     def _send(self, request: requests.PreparedRequest, *, timeout_s: float, cancel: Cancel) -> Answer:
         try:
             return self._send_once(request, timeout_s=timeout_s, cancel=cancel)
-        except requests.ConnectionError as error:
+        except _FAILURES as error:
             # The server closed a kept-alive connection just before we used it: that says nothing about the service.
             if not (cancel.reused and not cancel.cancelled.is_set() and _is_reset(error)):
                 raise _unreachable(request, error) from error
-        except requests.RequestException as error:
-            raise _unreachable(request, error) from error
         try:
             return self._send_once(request, timeout_s=timeout_s, cancel=cancel)
-        except requests.RequestException as error:
+        except _FAILURES as error:
             raise _unreachable(request, error) from error
 
     def _send_once(self, request: requests.PreparedRequest, *, timeout_s: float, cancel: Cancel) -> Answer:
@@ -137,6 +145,8 @@ class Transport:
             raise UpstreamTimeout(f"{host} did not answer within {timeout_s:g} s") from error
         finally:
             connections.current.cancel = None
+        if response.status_code != 200:  # its words, if any, come at once; models do not think about them
+            cancel.set_timeout(min(timeout_s, _ERROR_SILENCE_S))
         return Answer(response, cancel)
 
 
@@ -157,7 +167,7 @@ def _is_reset(error: BaseException) -> bool:
     return any(isinstance(cause, ConnectionResetError | BrokenPipeError) for cause in _causes(error))
 
 
-def _unreachable(request: requests.PreparedRequest, error: requests.RequestException) -> UpstreamUnreachable:
+def _unreachable(request: requests.PreparedRequest, error: Exception) -> UpstreamUnreachable:
     """In our own words: those of the library may hold the proxy's password."""
     host = urlsplit(request.url or "").hostname
     for kind, words in _CAUSES:
@@ -183,6 +193,7 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (ssl.SSLCertVerificationError, "its TLS certificate is not trusted (see ca_bundle in [upstream])"),
     (ssl.SSLError, "the TLS handshake failed"),
     (urllib3.exceptions.SSLError, "the TLS handshake failed"),
+    (dns.Silent, "the DNS does not answer"),
     (urllib3.exceptions.NameResolutionError, "its name is not known to the DNS"),
     (ConnectionRefusedError, "the connection was refused"),
     (urllib3.exceptions.NewConnectionError, "no connection can be made"),
@@ -209,7 +220,7 @@ class Playback:
         for delay_s, chunk in self._script:
             before_read()
             if delay_s and self._cancel.cancelled.wait(delay_s):
-                raise UpstreamCut("cancelled")
+                raise self._cancel.error
             yield chunk
 
     def error_body(self) -> bytes:

@@ -95,11 +95,16 @@ def test_failure_before_the_first_words_leads_to_another_try(
 
 
 @ways
-@pytest.mark.parametrize(
-    "answer", [empty("no_parts"), empty("empty_text"), finished("MALFORMED_FUNCTION_CALL", "Bad call")]
-)
-def test_second_answer_without_content_is_relayed_as_it_is(google: FakeGoogle, answer: Answer, path: str) -> None:
-    google.default = answer
+@pytest.mark.parametrize("kind", ["no_parts", "no_candidates", "empty_text"])
+def test_answer_that_stays_empty_is_no_success(google: FakeGoogle, kind: Any, path: str) -> None:
+    google.default = empty(kind)
+    assert error_of(NativeApp(google).post(path))["code"] == 502
+    assert len(google.requests) == 2
+
+
+@ways
+def test_second_answer_with_a_malformed_call_is_relayed_as_it_is(google: FakeGoogle, path: str) -> None:
+    google.default = finished("MALFORMED_FUNCTION_CALL", "Bad call")
     response = NativeApp(google).post(path)
     first, second = google.requests
     assert answers(response) == (second.sent if isinstance(second.sent, list) else [second.sent])

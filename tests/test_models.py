@@ -176,3 +176,17 @@ def test_known_names_are_plain_names_that_work_without_configuration() -> None:
 )
 def test_only_the_star_is_special_in_a_pattern(pattern: str, name: str, expected: bool) -> None:
     assert bool(models.wildcard(pattern).fullmatch(name)) is expected
+
+
+@pytest.mark.parametrize(
+    ("model", "family"),
+    [
+        ("gemini-2.5-flash", "2"),
+        ("gemini-3-flash-preview", "3"),
+        ("gemini-3.1-pro-preview", "3"),
+        ("gemini-pro-latest", "3"),
+        ("gemma-3", ""),
+    ],
+)
+def test_models_that_understand_each_others_signatures(model: str, family: str) -> None:
+    assert models.family(model) == family

@@ -188,8 +188,8 @@ class TestUnreachable:
 
         monkeypatch.setattr("urllib3.util.connection.create_connection", fail)
         with pytest.raises(UpstreamUnreachable) as caught:
-            post(transport, "http://google.test/x")
-        assert caught.value.message == "cannot reach google.test: no connection within the time allowed"
+            post(transport, "http://127.0.0.1/x")
+        assert caught.value.message == "cannot reach 127.0.0.1: no connection within the time allowed"
 
     def test_tls_spoken_to_a_plain_server(self, transport: Transport) -> None:
         with Server(lambda connection: connection.send(OK)) as server, pytest.raises(UpstreamUnreachable) as caught:

@@ -43,13 +43,16 @@ def refusal(status: int, value: object) -> UpstreamRefusal:
     if isinstance(value, list):
         value = value[0] if value else None
     holder = value.get("error") if isinstance(value, dict) else None
+    is_error = 400 <= status < 600
     if not isinstance(holder, dict):
         words = f"the model service answered HTTP {status} without saying why"
+        if not is_error and status != 200:
+            words = f"the model service answered HTTP {status}; is base_url right, is there a proxy in between?"
         if isinstance(holder, str) and holder:  # no error of Google's, but perhaps of a proxy in between
             words = redact(holder[:_MAX_MESSAGE])
-        return UpstreamRefusal(words, status=status if status >= 400 else 502)
+        return UpstreamRefusal(words, status=status if is_error else 502)
     code = holder.get("code")
-    if status < 400:
+    if not is_error:
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
     message = str(holder.get("message") or f"HTTP {status}")
     if len(message) > _MAX_MESSAGE:

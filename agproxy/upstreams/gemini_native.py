@@ -119,7 +119,8 @@ def relay_stream(
     :param payloads: the JSON text of each ``GenerateContentResponse``; one that was not streamed is a single payload.
     :param stream: what the client sees of it is not taken back.
     :param choices: how many answers were asked for; there may be fewer.
-    :param is_last: no other answer will be asked for, so that this one counts even if it is empty.
+    :param is_last: no other answer will be asked for, so that this one counts if it says anything, be it that a call
+        was malformed. What says nothing at all is never a success.
     :param on_finished: called once it is whole, after which only a last count of tokens may follow.
     :raises UpstreamCut: when the answer ends before its ``finishReason``, or holds what is no JSON.
     :raises UnusableAnswer: at the end, when there was nothing in it.
@@ -135,11 +136,10 @@ def relay_stream(
     except UpstreamError:
         if not answer.is_finished:  # what goes wrong after the end is of no interest
             raise
-    # One that says nothing is empty, and no cut, once it has come a second time.
-    if not answer.has_ended and not (is_last and answer.has_begun and not answer.is_seen):
+    if not answer.has_ended:
         raise UpstreamCut("Gemini's answer ended before it was finished")
-    fault = None if is_last or (stream and answer.is_seen) else answer.fault()
-    if fault is not None:
+    fault = None if stream and answer.is_seen else answer.fault()
+    if fault is not None and not (is_last and (answer.is_seen or fault.finish_reason in BROKEN)):
         raise fault
     yield answer.finish()
 
@@ -159,7 +159,6 @@ class _Answer:
 
     def __init__(self, choices: int) -> None:
         self._choices = choices
-        self.has_begun = False
         self.is_seen = False
         self._has_content = False
         self._blocked = ""
@@ -177,7 +176,6 @@ class _Answer:
         return self.has_ended and (bool(self._blocked) or len(self._reasons) >= self._choices)
 
     def read(self, chunk: Mapping[str, Any]) -> None:
-        self.has_begun = True
         if isinstance(counts := chunk.get("usageMetadata"), dict):
             self._usage = usage_of(counts)
         feedback = _field(chunk, "promptFeedback")

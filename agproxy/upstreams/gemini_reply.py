@@ -241,8 +241,12 @@ def response(payload: bytes) -> dict[str, Any]:
     try:
         chunk = decode_json(payload)
     except BadRequest as error:
-        raise UpstreamCut("Gemini's answer holds a piece that is not whole") from error
-    if isinstance(chunk, list) and len(chunk) == 1:
+        if payload.lstrip()[:1] in (b"{", b"["):
+            raise UpstreamCut("Gemini's answer holds a piece that is not whole") from error
+        raise UpstreamCut(
+            "Gemini's answer holds a piece that is no JSON; is base_url right, is there a proxy in between?"
+        ) from error
+    if isinstance(chunk, list) and len(chunk) == 1 and isinstance(chunk[0], dict) and chunk[0].get("error"):
         chunk = chunk[0]  # Google wraps some errors in an array
     if not isinstance(chunk, dict):
         raise UpstreamCut("Gemini's answer holds a piece that is no object")

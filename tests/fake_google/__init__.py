@@ -6,7 +6,7 @@
         google.enqueue(quota_per_minute("2s"), key="test-key-a")
         google.enqueue(thoughts("Hm.") + text("Hel", "lo"), calls(("f", {"x": 1})), lambda request: text("..."))
         google.enqueue(cut(text("a", "b"), after_events=1, how="rst"), slow(text("c"), first_byte_s=0.1))
-        google.default = text("whatever comes after")
+        google.default = text("whatever comes after")      # or by_key({"test-key-a": unavailable()}, text("b and c"))
         ...                                            # the system under test calls google.url
         google.assert_no_refusals()
         assert google.requests[0].canonical["generation_config"] == {"top_p": 1}
@@ -18,12 +18,13 @@ Bodies and answers that a gateway hands on untouched, ``FakeGoogle(native=True)`
     assert google.requests[0].raw == sent_by_the_client   # byte for byte
     assert got_by_the_client == google.requests[0].sent_raw
 
-``server`` is what a test holds, ``script``, ``failures`` and ``embeddings`` are the vocabulary of answers, ``validate``
-is the way into the rules (``protojson contents turns signatures tools proto_schema json_schema generation``), ``handler
-routes delivery render logprobs models`` are how a request becomes an answer, ``grounding`` makes answers with sources,
-``bodies`` helps to write requests. Where a rule is stricter than Google, its module says so.
+``server`` is what a test holds, ``script``, ``failures``, ``choose`` and ``embeddings`` are the vocabulary of answers,
+``validate`` is the way into the rules (``protojson contents turns signatures tools proto_schema json_schema``
+``generation``), ``handler routes delivery render logprobs models`` are how a request becomes an answer, ``grounding``
+makes answers with sources, ``bodies`` helps to write requests. Where a rule is stricter than Google, its module tells.
 """
 
+from tests.fake_google.choose import by_key, in_turn
 from tests.fake_google.embeddings import embedding, embeddings
 from tests.fake_google.failures import (
     api_key_expired,
@@ -124,4 +125,6 @@ __all__ = [
     "slow",
     "cut",
     "hang_up",
+    "by_key",
+    "in_turn",
 ]

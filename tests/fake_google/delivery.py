@@ -35,14 +35,16 @@ class Sender:
         self._connection = connection
         self._stop = stop
         self._delivery = delivery
-        self._framing = delivery.framing or "chunked"
+        self._framing = "close" if delivery.is_http_1_0 else delivery.framing or "chunked"
         streams_gzip = delivery.gzip and self._framing != "length"
         self._deflate = zlib.compressobj(wbits=31) if streams_gzip else None
+        self._has_begun = False
 
     @property
     def keeps_open(self) -> bool:
         """Whether the connection may carry another request afterwards."""
-        return not (self._delivery.close or self._delivery.stale or self._framing == "close")
+        lies = self._delivery.length_error > 0  # more would have to come
+        return not (self._delivery.close or self._delivery.stale or self._framing == "close" or lies)
 
     def send(self, http_status: int, headers: list[tuple[str, str]], events: list[bytes]) -> None:
         """Send status line, headers and the events, as scripted.
@@ -57,6 +59,10 @@ class Sender:
         if self._framing == "length":
             body = b"".join(events)
             events = [gzip.compress(body) if self._delivery.gzip else body]
+        if self._delivery.left_out and self._deflate is None:
+            events = [*events[:-1], events[-1][: -self._delivery.left_out]]
+        for _ in range(self._delivery.early_hints):
+            self._write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload; as=style\r\n\r\n")
         self._write(self._head(http_status, headers, events))
         self.pause(self._delivery.first_byte_s)
         for index, event in enumerate(events):
@@ -90,7 +96,8 @@ class Sender:
             raise Stopped
         if self._connection.fileno() in ready:
             try:
-                if self._connection.recv(1, socket.MSG_PEEK) == b"":
+                # Of the plain socket, for a TLS one cannot peek; its client, too, goes by a FIN.
+                if socket.socket.recv(self._connection, 1, socket.MSG_PEEK) == b"":
                     raise ClientGone
             except OSError as error:
                 raise ClientGone from error
@@ -98,15 +105,16 @@ class Sender:
             time.sleep(min(seconds, 0.01))
 
     def _head(self, http_status: int, headers: list[tuple[str, str]], events: list[bytes]) -> bytes:
-        lines = [f"HTTP/1.1 {http_status} {http.client.responses.get(http_status, 'Unknown')}"]
+        version = "1.0" if self._delivery.is_http_1_0 else "1.1"
+        lines = [f"HTTP/{version} {http_status} {http.client.responses.get(http_status, 'Unknown')}"]
         lines += [f"{name}: {value}" for name, value in headers]
         if self._delivery.gzip:
             lines.append("Content-Encoding: gzip")
         if self._framing == "chunked":
             lines.append("Transfer-Encoding: chunked")
         elif self._framing == "length":
-            lines.append(f"Content-Length: {len(events[0])}")
-        if self._delivery.close or self._framing == "close":
+            lines.append(f"Content-Length: {len(events[0]) + self._delivery.length_error}")
+        if self._delivery.close or (self._framing == "close" and not self._delivery.is_http_1_0):
             lines.append("Connection: close")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
@@ -115,13 +123,16 @@ class Sender:
             event = self._deflate.compress(event) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
         size = self._delivery.split_writes or len(event) or 1
         for start in range(0, len(event), size):
+            if self._has_begun:
+                self.pause(self._delivery.between_writes_s)
+            self._has_begun = True
             self._write(self._framed(event[start : start + size]))
 
     def _framed(self, piece: bytes) -> bytes:
         return b"%x\r\n%s\r\n" % (len(piece), piece) if self._framing == "chunked" else piece
 
     def _finish(self) -> None:
-        if self._deflate is not None and (rest := self._deflate.flush()):
+        if self._deflate is not None and not self._delivery.left_out and (rest := self._deflate.flush()):
             self._write(self._framed(rest))
         if self._framing == "chunked":
             self._write(b"0\r\n\r\n")

@@ -1,7 +1,9 @@
 """One HTTP connection of the fake: read requests, record them, have them answered, send the answer."""
 
 import http.server
+import socket
 import socketserver
+import ssl
 import sys
 import time
 from dataclasses import replace
@@ -45,10 +47,19 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     allow_reuse_address = True
     request_queue_size = 512
     google: "FakeGoogle"
+    context: ssl.SSLContext | None = None
+    is_closing = False
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection; the handshake is for its own thread, for its client may never make one."""
+        connection, address = super().get_request()
+        if self.context is not None:
+            connection = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Be quiet about connections that broke; everything else is a bug of the fake and is shown."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        """Be quiet about connections that broke, or are ended; all else is a bug of the fake and is shown."""
+        if not self.is_closing and not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
@@ -67,8 +78,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def setup(self) -> None:
         """Count the connection."""
         super().setup()
+        if isinstance(self.connection, ssl.SSLSocket):
+            self._shake_hands(self.connection)
         self.google = self.server.google
         self.number = self.google.opened(self.connection)
+
+    @staticmethod
+    def _shake_hands(connection: ssl.SSLSocket) -> None:
+        try:
+            connection.do_handshake()
+        except OSError as error:  # the client does not trust the certificate, say
+            raise ConnectionAbortedError("no TLS handshake") from error
 
     def finish(self) -> None:
         """Count it out, once it is closed."""
@@ -131,8 +151,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         content_type, events = self._events(request, answer)
         request.sent_raw = b"".join(events)
         delivery = answer.delivery
-        if "gzip" not in request.headers.get("accept-encoding", ""):
-            delivery = replace(delivery, gzip=False)
+        accepts_gzip = "gzip" in request.headers.get("accept-encoding", "")
+        delivery = replace(delivery, gzip=delivery.is_gzip_unasked or (delivery.gzip and accepts_gzip))
         if request.verb == "HEAD":
             delivery, events = replace(delivery, framing="length"), []
         sender = Sender(self.connection, self.google.stop, delivery)

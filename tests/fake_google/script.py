@@ -37,23 +37,35 @@ class Delivery:
     :param headers_s: seconds before the status line.
     :param first_byte_s: seconds between the headers and the first byte of the body.
     :param between_s: seconds between two events, or pieces of ``raw``.
+    :param between_writes_s: seconds between two writes of the body: with ``split_writes``, a slow drip.
     :param crlf: SSE lines end in CRLF, as Google's do; else in LF.
     :param split_writes: bytes a write (each its own HTTP chunk), 0 for one write an event; cuts UTF-8 sequences.
     :param gzip: compress, if the client accepts it.
+    :param is_gzip_unasked: compress, whatever the client accepts.
     :param framing: chunked, Content-Length (all at once), or a body that ends with the connection.
     :param close: say ``Connection: close`` and close.
     :param stale: say nothing of closing, but close the idle connection right after the answer.
+    :param early_hints: how many 103 come before the answer (RFC 8297).
+    :param is_http_1_0: answer as HTTP/1.0 does, whose body ends with the connection.
+    :param left_out: bytes of the body's end, compressed or not, that never come although its framing is in order.
+    :param length_error: what is added to the true Content-Length.
     """
 
     headers_s: float = 0.0
     first_byte_s: float = 0.0
     between_s: float = 0.0
+    between_writes_s: float = 0.0
     crlf: bool = True
     split_writes: int = 0
     gzip: bool = False
+    is_gzip_unasked: bool = False
     framing: Framing | None = None
     close: bool = False
     stale: bool = False
+    early_hints: int = 0
+    is_http_1_0: bool = False
+    left_out: int = 0
+    length_error: int = 0
     cut: Cut | None = None
 
 

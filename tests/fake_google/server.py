@@ -4,12 +4,14 @@ import collections
 import contextlib
 import itertools
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from tests.fake_google.choose import Script
 from tests.fake_google.families import EMBEDDING_MODELS, KNOWN_MODELS
 from tests.fake_google.handler import Handler, Server
 from tests.fake_google.record import RecordedRequest
@@ -17,7 +19,6 @@ from tests.fake_google.script import Answer, text
 from tests.fake_google.signatures import NOT_VALID, SignatureLedger
 from tests.fake_google.validate import Rules
 
-Script = Answer | Callable[[RecordedRequest], Answer]
 DEFAULT_KEYS = {"test-key-a": "project-a", "test-key-b": "project-b", "test-key-c": "project-c"}
 _DEFAULT_ANSWER = text("Hello from fake Google")
 
@@ -51,6 +52,7 @@ class FakeGoogle:
     :param strict_dummies: refuse a dummy signature on a part that needs none.
     :param signature_refusal: how a bad signature is refused.
     :param native: be no stricter than Google, for the bodies of native clients (see ``validate``).
+    :param context: serve over TLS, with the certificate in it.
     :ivar native: as given; a test may change it until the next ``reset``.
     :ivar refuse_sampling: refuse temperature, topP and topK from Gemini 4 on, until the next ``reset``.
     """
@@ -65,6 +67,7 @@ class FakeGoogle:
         signature_refusal: str = NOT_VALID,
         native: bool = False,
         port: int = 0,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         if keys is None:
             keys = DEFAULT_KEYS
@@ -83,6 +86,7 @@ class FakeGoogle:
         self._stopper, self.stop = socket.socketpair()
         self._server = Server(("127.0.0.1", port), Handler)
         self._server.google = self
+        self._server.context = context
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -102,6 +106,7 @@ class FakeGoogle:
 
     def close(self) -> None:
         """Stop listening and end every connection."""
+        self._server.is_closing = True
         if self._thread.is_alive():
             self._server.shutdown()
         self._server.server_close()
@@ -121,7 +126,7 @@ class FakeGoogle:
     @property
     def url(self) -> str:
         """The base URL, without a version."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._server.context is None else 'https'}://127.0.0.1:{self.port}"
 
     def method_url(self, method: str = "generateContent", model: str = "gemini-3-flash-preview") -> str:
         """The URL of a method, with its query if it has one: ``streamGenerateContent?alt=sse``."""

@@ -249,6 +249,15 @@ def test_body_without_an_error_object(body: bytes) -> None:
     assert error.message == "the model service answered HTTP 418 without saying why"
 
 
+@pytest.mark.parametrize("status", [204, 302, 999])
+def test_status_that_no_model_service_has(status: int) -> None:
+    error = decode_error(status, {}, b"<html>", now=NOW)
+    assert error.status == 502
+    assert error.message == (
+        f"the model service answered HTTP {status}; is base_url right, is there a proxy in between?"
+    )
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":{"message":"x"}}'])
 def test_redirect_is_a_bad_gateway(body: bytes) -> None:
     assert decode_error(302, {"location": "https://elsewhere.example"}, body, now=NOW).status == 502

@@ -148,6 +148,7 @@ def test_answer_without_content_counts_where_its_reason_explains_it(reason: str,
 
 
 @both
+@pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize(
     ("chunk", "reason"),
     [
@@ -155,18 +156,32 @@ def test_answer_without_content_counts_where_its_reason_explains_it(reason: str,
         (answer("STOP", {"text": ""}), "STOP"),
         (answer("STOP", {"thoughtSignature": "QQ==", "text": ""}), "STOP"),
         (answer("OTHER_NEW"), "OTHER_NEW"),
+    ],
+)
+def test_empty_answer_is_a_fault(chunk: bytes, reason: str, stream: bool, is_last: bool) -> None:
+    told, error = failure([chunk], stream=stream, is_last=is_last)
+    assert told == [chunk]
+    assert isinstance(error, UnusableAnswer)
+    assert error.finish_reason == reason
+    assert reason in error.message
+
+
+@both
+@pytest.mark.parametrize(
+    ("chunk", "reason"),
+    [
         (answer("MALFORMED_FUNCTION_CALL"), "MALFORMED_FUNCTION_CALL"),
         (answer("UNEXPECTED_TOOL_CALL"), "UNEXPECTED_TOOL_CALL"),
         (answer("MISSING_THOUGHT_SIGNATURE"), "MISSING_THOUGHT_SIGNATURE"),
     ],
 )
-def test_empty_or_broken_answer_is_a_fault_but_counts_as_the_last(chunk: bytes, reason: str, stream: bool) -> None:
+def test_broken_answer_is_a_fault_but_counts_as_the_last(chunk: bytes, reason: str, stream: bool) -> None:
     told, error = failure([chunk], stream=stream)
     assert told == [chunk]
     assert isinstance(error, UnusableAnswer)
     assert error.finish_reason == reason
     assert reason in error.message
-    assert finish([chunk], stream=stream, is_last=True).note == ("" if reason == "STOP" else reason)
+    assert finish([chunk], stream=stream, is_last=True).note == reason
 
 
 def test_thoughts_alone_are_a_fault_unless_the_client_has_seen_them() -> None:
@@ -212,12 +227,10 @@ def test_answer_without_an_end_is_cut(chunks: list[bytes], is_last: bool, stream
 @pytest.mark.parametrize(
     "chunks", [[b"{}"], [b'{"candidates":[]}'], [b'{"usageMetadata":{"promptTokenCount":1}}', b"{}"]]
 )
-def test_answer_that_says_nothing_is_cut_the_first_time_only(chunks: list[bytes], stream: bool) -> None:
-    told, error = failure(chunks, stream=stream, is_last=False)
+@pytest.mark.parametrize("is_last", [False, True])
+def test_answer_that_says_nothing_is_cut(chunks: list[bytes], stream: bool, is_last: bool) -> None:
+    told, error = failure(chunks, stream=stream, is_last=is_last)
     assert (told, type(error)) == (chunks, UpstreamCut)
-    events = list(relay_stream(chunks, stream=stream, is_last=True))
-    assert [event.payload for event in events if isinstance(event, Relayed)] == chunks
-    assert isinstance(events[-1], Finish)
 
 
 @pytest.mark.parametrize("chunk", [answer("STOP", TEXT), b'{"promptFeedback":{"blockReason":"SAFETY"}}'])
@@ -361,7 +374,7 @@ def test_odd_pieces_of_an_answer_are_no_fault_of_ours(odd: Json) -> None:
     for response in ({"promptFeedback": odd}, {"candidates": odd}, {"usageMetadata": odd}):
         assert isinstance(failure([json.dumps(response).encode()], stream=True)[1], UpstreamError)
     odd_content = json.dumps({"candidates": [{"content": odd, "finishReason": "STOP"}]}).encode()
-    assert finish([odd_content], is_last=True).reason == "stop"
+    assert isinstance(failure([odd_content], stream=True, is_last=True)[1], UnusableAnswer)
 
 
 # Answers that are none of generateContent.

@@ -344,6 +344,24 @@ def test_answer_of_another_form_is_a_cut(chunk: Any) -> None:
     assert told([json.dumps(chunk).encode()]) == [UpstreamCut]
 
 
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        (b'{"candidates": [', "a piece that is not whole"),
+        (b' [{"candidates"', "a piece that is not whole"),
+        (b"", "a piece that is no JSON; is base_url right"),
+        (b"<html>", "a piece that is no JSON; is base_url right"),
+        (b"data: {}\r\n\r\n", "a piece that is no JSON; is base_url right"),
+        (b"[]", "a piece that is no object"),
+        (b'[{"candidates": []}]', "a piece that is no object"),
+        (b'[{"candidates": []}, {}]', "a piece that is no object"),
+    ],
+)
+def test_what_is_no_answer_is_told_as_what_it_is(payload: bytes, words: str) -> None:
+    with pytest.raises(UpstreamCut, match=words):
+        list(decoded([payload]))
+
+
 def test_connection_lost_before_the_finish() -> None:
     with pytest.raises(UpstreamTimeout):
         list(decoded(broken_by(UpstreamTimeout("silent"), answer(None, {"text": "Yes."}))))
