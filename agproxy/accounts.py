@@ -32,6 +32,7 @@ class Wanted:
     :param session: tells conversations apart; one keeps its account, whose caches know it. Empty = it is none.
     :param claims: whether the account that is taken first is the conversation's from then on.
     :param is_limited: whether the limits of accounts count for it.
+    :param without: names of accounts that cannot answer for the model.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Wanted:
     session: str = ""
     claims: bool = False
     is_limited: bool = True
+    without: frozenset[str] = frozenset()
 
 
 class Pool:
@@ -80,7 +82,7 @@ class Pool:
         :param tried: names of accounts that are not to be taken.
         :param patience_s: how long ``cache_first`` may wait for the conversation's own account.
         """
-        serving = self._serving(wanted.model)
+        serving = self._serving(wanted)
         rests = self.pauses.of(serving, wanted.quota, now)
         candidates = {each.name: each for each in serving if not rests[each.name] and each.name not in tried}
         sticky = self._sticky(wanted.session)
@@ -131,7 +133,7 @@ class Pool:
 
     def rests(self, wanted: Wanted, *, now: float) -> Rest | None:
         """Why no account can be taken, or None when one can, though it may have no room now."""
-        rests = self.pauses.of(self._serving(wanted.model), wanted.quota, now).values()
+        rests = self.pauses.of(self._serving(wanted), wanted.quota, now).values()
         return self._soonest(rests, wanted.model) if all(rests) else None
 
     def succeeded(self, account: Account, *, quota: str, session: str, since: float) -> None:
@@ -144,8 +146,8 @@ class Pool:
         if session and self._scheduling.mode != "performance_first":
             self._store.put(f"session:{session}", account.name, ttl_s=_SESSION_TTL_S)
 
-    def _serving(self, model: str) -> Sequence[Account]:
-        return [account for account in self.accounts if account.serves(model)]
+    def _serving(self, wanted: Wanted) -> Sequence[Account]:
+        return [each for each in self.accounts if each.serves(wanted.model) and each.name not in wanted.without]
 
     def _sticky(self, session: str) -> str:
         if not session or self._scheduling.mode == "performance_first":

@@ -172,12 +172,13 @@ class Attempts:
         return account
 
     def _elsewhere(self, error: UpstreamError) -> Account:
-        """Another account that lists the model."""
-        for other in self._pool.accounts:
-            is_new = other.name not in self._tried and other.serves(self.model)
-            if is_new and self._gateway.catalog.holds(other, self.model) and self._pool.retake(other, self._wanted):
-                return other
-        raise self._last(error) from error
+        """Another account that lists the model: one of these from now on."""
+        accounts = self._pool.accounts
+        without = {each.name for each in accounts if not self._gateway.catalog.holds(each, self.model)} | self._tried
+        if all(each.name in without or not each.serves(self.model) for each in accounts):
+            raise self._last(error) from error
+        self._wanted = replace(self._wanted, without=self._wanted.without | without)
+        return self._take(None)
 
     def _take(self, cause: UpstreamError | None) -> Account:
         """An account for the next attempt; waits for one as long as the patience of ``max_wait_s`` lasts."""
@@ -239,4 +240,4 @@ class Attempts:
         self._max_count = max(self._max_count, self.count + 1)
 
     def _wanted_for(self, model: str) -> Wanted:
-        return replace(self._wanted, model=model, quota=self.ask.quota(model))
+        return replace(self._wanted, model=model, quota=self.ask.quota(model), without=frozenset())

@@ -64,8 +64,14 @@ class Names:
         with self._lock:
             lookup = self._pending.get(host)
             if lookup is None:
-                lookup = self._pending[host] = _Lookup()
-                threading.Thread(target=self._ask, args=(host, lookup), name="agproxy-dns", daemon=True).start()
+                lookup = _Lookup()
+                thread = threading.Thread(target=self._ask, args=(host, lookup), name="agproxy-dns", daemon=True)
+                self._pending[host] = lookup
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread to be had; the next request asks again
+                    del self._pending[host]
+                    lookup.is_over.set()
         return lookup
 
     def _ask(self, host: str, lookup: _Lookup) -> None:

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _REMEMBERED_S = 6 * 3600.0  # how long failures in a row count after the end of their rest
 _PROBE_S = 10.0  # how long one request may try a credential that was refused, before another may
 _MAX_SKEW_S = 300.0
+_NEW_DAY_S = 600.0  # until when Google may not have begun to count anew
 _ANY = "rest:any"  # whether any rest may be remembered
 _LONGEST_S = 26 * 3600.0  # a day may have 25 hours
 
@@ -92,7 +93,9 @@ class Pauses:
         match verdict.scope:
             case "quota":
                 key = self._quota(account, model)
-                if verdict.until_midnight:
+                if verdict.until_midnight and is_just_after_midnight_pacific(now):
+                    until = self._put_growing(key, reason, 429, now, seconds=outage_s)
+                elif verdict.until_midnight:
                     until = self._put(key, reason, 429, now, until=next_midnight_pacific(now))
                 elif verdict.cooldown_s is not None:
                     until = self._put(key, reason, 429, now, until=now + verdict.cooldown_s)
@@ -218,9 +221,17 @@ def next_midnight_pacific(now: float) -> float:
 
     "Requests per day (RPD) quotas reset at midnight Pacific time": https://ai.google.dev/gemini-api/docs/rate-limits
     """
-    local = datetime.fromtimestamp(now, UTC).astimezone(_pacific())
-    midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = (_in_pacific(now) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight.timestamp()
+
+
+def is_just_after_midnight_pacific(now: float) -> bool:
+    """Whether a quota that is told as used up may be that of the day before: our clock and Google's may differ."""
+    return now - _in_pacific(now).replace(hour=0, minute=0, second=0, microsecond=0).timestamp() < _NEW_DAY_S
+
+
+def _in_pacific(now: float) -> datetime:
+    return datetime.fromtimestamp(now, UTC).astimezone(_pacific())
 
 
 def _pacific() -> ZoneInfo | timezone:

@@ -12,6 +12,7 @@ from agproxy.call import Call
 from agproxy.chat import Failed, Finish, Message, TextPart, ToolCallPart, ToolCallStart, ToolResultPart
 from agproxy.config import Account
 from agproxy.errors import GatewayError, ModelNotFound, UpstreamCut, UpstreamUnreachable
+from agproxy.retry import Verdict
 from agproxy.store import Offer
 from tests.scripted import (
     CALL,
@@ -24,6 +25,7 @@ from tests.scripted import (
     World,
     bad_key,
     chunk,
+    models_page,
     per_day,
     per_minute,
     refused,
@@ -282,6 +284,55 @@ class TestFallback:
         world = World(said(), said(), accounts=limited(requests_per_minute=1, models=(MODEL,)), fallback=FALLBACK)
         world.events()
         assert world.failure().status == 429
+
+
+class TestElsewhere:
+    """A model that one account does not know is asked of those that list it."""
+
+    def listing(self, *answers: Any, accounts: Any, **how: Any) -> World:
+        """A world in which all accounts but the first list the model."""
+        world = World(*answers, accounts=accounts, **how)
+        names = [account.name for account in world.config.accounts]
+        world.transport.lists = {name: [models_page("other" if name == names[0] else MODEL)] for name in names}
+        world.gateway.catalog.listed()
+        world.transport.urls.clear()
+        return world
+
+    def test_one_that_rests_is_not_asked(self) -> None:
+        world = self.listing(refused(404, "not found"), said(), accounts="abc")
+        day = Verdict("next", "quota", until_midnight=True)
+        pauses, other = world.gateway.pool.pauses, world.config.accounts[1]
+        pauses.record(other, day, model=MODEL, reason="because", now=world.now)
+        assert world.events() == GREETING
+        assert world.tried == "ac"
+
+    def test_all_that_list_it_rest(self) -> None:
+        world = self.listing(refused(404, "not found"), accounts="ab")
+        day = Verdict("next", "quota", until_midnight=True)
+        pauses, other = world.gateway.pool.pauses, world.config.accounts[1]
+        pauses.record(other, day, model=MODEL, reason="used up", now=world.now)
+        error = world.failure()
+        assert (error.status, world.tried) == (429, "a")
+        assert "used up" in error.message
+
+    def test_room_is_waited_for(self) -> None:
+        accounts = (*limited("a"), *limited("b", max_in_flight=1))
+        world = self.listing(refused(404, "not found"), said(), accounts=accounts)
+        key = world.gateway.pool.pauses.fingerprint(accounts[1])
+        world.store.ledger.take([Offer(key)])
+        world.on_wait = lambda: world.store.ledger.release(key)
+        assert world.events() == GREETING
+        assert (world.tried, world.waits) == ("ab", [Spread(0.25)])
+
+    def test_those_that_do_not_list_it_are_not_asked_for_the_next_attempt_either(self) -> None:
+        world = self.listing(refused(404, "not found"), refused(503), said(), accounts="abc")
+        assert world.events() == GREETING
+        assert world.tried == "abc"
+
+    def test_nor_when_nobody_else_is_left(self) -> None:
+        world = self.listing(refused(404, "not found"), refused(503), said(), accounts="ab")
+        assert world.events() == GREETING
+        assert world.tried == "abb"
 
 
 def test_nobody_for_the_model_is_a_model_that_is_not_there() -> None:

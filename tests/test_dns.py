@@ -144,3 +144,16 @@ def test_last_addresses_do_not_count_for_a_name_that_is_gone(resolver: Resolver)
     names.addresses(HOST, timeout_s=5)
     with pytest.raises(socket.gaierror, match="unknown"):
         names.addresses(HOST, timeout_s=5)
+
+
+def test_lookup_that_finds_no_thread_is_asked_again(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    names = Names()
+    resolver.answers = [found("10.0.0.1")]
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        with pytest.raises(Silent):
+            names.addresses(HOST, timeout_s=5.0)
+    assert names.addresses(HOST, timeout_s=5.0) == ("10.0.0.1",)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agproxy.config import Account
-from agproxy.pauses import Pauses, Rest, fingerprint
+from agproxy.pauses import Pauses, Rest, fingerprint, next_midnight_pacific
 from agproxy.retry import Verdict
 from agproxy.store.memory import MemoryStore
 
@@ -188,6 +188,32 @@ class TestClock:
         world.record(QUOTA)
         world.now -= 120
         assert world.rest() is not None
+
+
+class TestNewDay:
+    """Google may count anew somewhat later than our clock says."""
+
+    DAY = Verdict("next", "quota", until_midnight=True)
+
+    def test_quota_of_the_day_before_rests_for_minutes(self) -> None:
+        world = World(account())
+        world.now = next_midnight_pacific(NOW) + 1
+        ends = []
+        for _ in range(3):
+            world.record(self.DAY)
+            rest = world.rest()
+            assert rest is not None
+            ends.append(rest.until - world.now)
+            world.now = rest.until
+        assert ends == [60.0, 120.0, 240.0]
+
+    def test_then_it_is_that_of_the_new_day(self) -> None:
+        world = World(account())
+        world.now = next_midnight_pacific(NOW) + 601
+        world.record(self.DAY)
+        rest = world.rest()
+        assert rest is not None
+        assert rest.until == next_midnight_pacific(world.now)
 
 
 class TestForPeople:
