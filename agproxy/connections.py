@@ -97,7 +97,11 @@ class _HTTPConnection(HTTPConnection):
             raise NewConnectionError(self, "no connection") from error
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request, its head and its body in one go if they are small; else each goes out by itself."""
+        """Send a request in one go if it is small, else in pieces, each of which must get away in time.
+
+        The time for a connection holds for them, and Python's ``sendall`` counts it for all that it is given: minutes
+        of upload over a slow line would count as one silence.
+        """
         held: list[Any] = []
         self._held = held
         try:
@@ -106,7 +110,9 @@ class _HTTPConnection(HTTPConnection):
             self._held = None
         small = sum(len(piece) for piece in held) <= _ONE_GO_BYTES
         for piece in [b"".join(held)] if small else held:
-            super().send(piece)
+            view = memoryview(piece)
+            for start in range(0, len(view), _ONE_GO_BYTES):
+                super().send(view[start : start + _ONE_GO_BYTES])
 
     def send(self, data: Any) -> None:
         """Send bytes, or hold them while a request is put together."""

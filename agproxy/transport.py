@@ -200,6 +200,7 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (urllib3.exceptions.ConnectTimeoutError, "no connection within the time allowed"),
     (ConnectionResetError, "the connection was closed before the answer"),
     (BrokenPipeError, "the connection was closed before the answer"),
+    (TimeoutError, "it stopped taking the request"),
 )
 
 

@@ -184,3 +184,29 @@ def test_gzip_that_is_cut_is_a_cut(transport: Transport) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 40\r\n\r\n\x1f\x8b\x08\x00\x00\x00\x00\x00"
     with Server(answering(head)) as server, pytest.raises(UpstreamCut):
         list(post(transport, server.url).chunks())
+
+
+class TestUpload:
+    BODY = b" " * 12_000_000
+
+    def test_may_take_longer_than_a_connection_as_long_as_it_goes_on(self) -> None:
+        def script(connection: Connection) -> None:
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            left = len(self.BODY)
+            while left > 0:
+                left -= len(connection.sock.recv(131072))
+                time.sleep(0.01)
+            connection.send(OK)
+
+        transport = Transport(connect_timeout_s=0.25)
+        began = time.monotonic()
+        with Server(script) as server:
+            answer = transport.post(server.url, {}, self.BODY, timeout_s=WAIT_S, cancel=Cancel())
+            assert answer.error_body() == b"ok"
+        assert time.monotonic() - began > 0.5
+
+    def test_that_stops_is_told_as_such(self) -> None:
+        transport = Transport(connect_timeout_s=0.25)
+        with Server(Connection.wait_for_the_end) as server, pytest.raises(UpstreamUnreachable) as caught:
+            transport.post(server.url, {}, self.BODY, timeout_s=WAIT_S, cancel=Cancel())
+        assert caught.value.message == "cannot reach 127.0.0.1: it stopped taking the request"
