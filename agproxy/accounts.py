@@ -8,18 +8,21 @@ import itertools
 import logging
 import math
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agproxy.config import Account, Scheduling
 from agproxy.errors import GatewayError, ModelNotFound, PoolUnavailable
+from agproxy.line import Line
 from agproxy.pauses import Pauses, Rest
 from agproxy.store import Offer, Store
 
 log = logging.getLogger(__name__)
 
 _SESSION_TTL_S = 3600.0
-_FULL_S = 0.25  # how soon to look again for room among requests under way
+_LOOK_S = 0.02  # how soon the first in line looks again for room; those behind it, later
+_LONGEST_LOOK_S = 0.25
 _PROBED_S = 1.0  # ... and for what has become of a request that tries a key again
 
 
@@ -70,24 +73,28 @@ class Pool:
         self._sequence = itertools.count(max(used.values(), default=0) + 1)
         self._lock = threading.Lock()
         self._beginnings: dict[str, int] = {}
+        self._line = Line()
         for account in accounts:
             if account.problem:
                 log.warning("account is out account=%s reason=%s", account.name, account.problem)
 
-    def take(self, wanted: Wanted, *, tried: Collection[str], now: float, patience_s: float = 0.0) -> Account | Rest:
+    def take(
+        self, wanted: Wanted, *, tried: Collection[str], now: float, patience_s: float = 0.0, who: Hashable = None
+    ) -> Account | Rest:
         """The account for the next attempt, or why there is none; one that is limited is to be given back.
 
         Pinned before sticky before the best of the rest, by priority and then by least recent use.
 
         :param tried: names of accounts that are not to be taken.
         :param patience_s: how long ``cache_first`` may wait for the conversation's own account.
+        :param who: asks, and is in line when there is no room, until there is some or they ``leave``; None waits not.
         """
         serving = self._serving(wanted)
         rests = self.pauses.of(serving, wanted.quota, now)
         candidates = {each.name: each for each in serving if not rests[each.name] and each.name not in tried}
         sticky = self._sticky(wanted.session)
         if self._scheduling.mode == "cache_first" and self._scheduling.pin not in candidates:
-            own = self._own(candidates.get(sticky), rests.get(sticky), wanted, now)
+            own = self._own(candidates.get(sticky), rests.get(sticky), wanted, now, who)
             if isinstance(own, Account) or (own is not None and own.until - now <= patience_s):
                 return own
         with self._lock:
@@ -97,7 +104,7 @@ class Pool:
         if order and wanted.claims and not sticky and self._scheduling.mode != "performance_first":
             claimed = self._store.add(f"session:{wanted.session}", order[0].name, ttl_s=_SESSION_TTL_S)
             order.sort(key=lambda account: account.name != claimed)
-        choice = self._with_room(order, wanted, now)
+        choice = self._with_room(order, wanted, now, who)
         if isinstance(choice, Account):
             if choice is not order[0]:
                 self._note_use(choice)
@@ -117,6 +124,10 @@ class Pool:
     def release(self, account: Account) -> None:
         """A request that was limited has ended."""
         self._store.ledger.release(self._offers[account.name].key)
+
+    def leave(self, who: Hashable) -> None:
+        """They wait for no room any more."""
+        self._line.leave(who)
 
     def begin(self, session: str) -> bool:
         """A conversation begins, as far as can be seen; whether no other one of the same key is beginning now."""
@@ -154,12 +165,14 @@ class Pool:
             return ""
         return self._store.get(f"session:{session}") or ""
 
-    def _own(self, account: Account | None, resting: Rest | None, wanted: Wanted, now: float) -> Account | Rest | None:
+    def _own(
+        self, account: Account | None, resting: Rest | None, wanted: Wanted, now: float, who: Hashable
+    ) -> Account | Rest | None:
         """The conversation's own account, or what would have to be waited for until it is free; None = it has none.
 
         :param account: it, if it does not rest.
         """
-        choice = resting if account is None else self._with_room([account], wanted, now)
+        choice = resting if account is None else self._with_room([account], wanted, now, who)
         if isinstance(choice, Account):
             self._note_use(choice)
         return choice
@@ -176,18 +189,22 @@ class Pool:
     def _rank(self, account: Account) -> tuple[int, int]:
         return -account.priority, self._used.get(account.name, 0)
 
-    def _with_room(self, order: Sequence[Account], wanted: Wanted, now: float) -> Account | Rest | None:
+    def _with_room(self, order: Sequence[Account], wanted: Wanted, now: float, who: Hashable) -> Account | Rest | None:
         """The first that has room, counted as in use, or when one will have; None when there are none."""
         ledger = self._store.ledger
+        ahead = self._line.ahead_of(who) if wanted.is_limited else Counter()
         waiting: list[Rest] = []
         left = list(order)
         while left:
-            key = ledger.take([self._offers[account.name] for account in left]) if wanted.is_limited else None
+            key = ledger.take(self._offered(left, ahead)) if wanted.is_limited else None
             if wanted.is_limited and key is None:
-                waiting += [self._full(account, now) for account in left]
+                waiting += [self._full(account, now, ahead[account.name]) for account in left]
+                if who is not None:
+                    self._line.join(who, (account.name for account in left))
                 break
             found = next(each for each in left if not key or self._offers[each.name].key == key)
             if self.pauses.may_try(found):
+                self._line.leave(who)
                 return found
             if key is not None:
                 ledger.release(key)
@@ -195,15 +212,30 @@ class Pool:
             waiting.append(Rest(now + _PROBED_S, "its key was refused; a request is trying it again", 502))
         return min(waiting, key=lambda rest: rest.until, default=None)
 
+    def _offered(self, accounts: Sequence[Account], ahead: Counter[str]) -> list[Offer]:
+        """What may be taken: as much room as those ahead have to find is left alone."""
+        found = []
+        for account in accounts:
+            offer, before = self._offers[account.name], ahead[account.name]
+            if before:
+                key, in_flight, per_minute = offer
+                if 0 < in_flight <= before or 0 < per_minute <= before:
+                    continue
+                offer = Offer(key, in_flight and in_flight - before, per_minute and per_minute - before)
+            found.append(offer)
+        return found
+
     def _offer(self, account: Account) -> Offer:
         return Offer(self.pauses.fingerprint(account), account.max_in_flight, account.requests_per_minute)
 
-    def _full(self, account: Account, now: float) -> Rest:
-        use = self._store.ledger.use(self.pauses.fingerprint(account))
-        if account.requests_per_minute and use.last_minute >= account.requests_per_minute:
+    def _full(self, account: Account, now: float, ahead: int) -> Rest:
+        use = self._store.ledger.use(self._offers[account.name].key)
+        look_s = min(_LOOK_S * (1 + ahead), _LONGEST_LOOK_S)
+        has_had_all = 0 < account.requests_per_minute <= use.last_minute
+        if has_had_all or not account.max_in_flight:
             reason = f"it has had its {account.requests_per_minute} requests per minute"
-            return Rest(now + max(use.fewer_in_s, _FULL_S), reason, 429)
-        return Rest(now + _FULL_S, f"as many requests are under way as it may have: {account.max_in_flight}", 429)
+            return Rest(now + (max(use.fewer_in_s, look_s) if has_had_all else look_s), reason, 429)
+        return Rest(now + look_s, f"as many requests are under way as it may have: {account.max_in_flight}", 429)
 
     def _soonest(self, rests: Iterable[Rest | None], model: str) -> Rest:
         return min((rest for rest in rests if rest), key=lambda rest: rest.until, default=self._nobody(model))

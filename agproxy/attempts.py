@@ -116,6 +116,7 @@ class Attempts:
     def close(self) -> None:
         """No attempt will follow."""
         self.release()
+        self._pool.leave(self)
         begins, self._begins = self._begins, ""
         if begins:
             self._pool.begun(begins)
@@ -199,10 +200,10 @@ class Attempts:
 
     def _choose(self, now: float) -> Account | Rest:
         wanted, patience_s = self._wanted, self._patience_s
-        choice = self._pool.take(wanted, tried=self._tried, now=now, patience_s=patience_s)
+        choice = self._pool.take(wanted, tried=self._tried, now=now, patience_s=patience_s, who=self)
         if isinstance(choice, Rest) and self._tried:  # everyone has had a try: those who do not rest, once more
             self._tried.clear()
-            choice = self._pool.take(wanted, tried=(), now=now, patience_s=patience_s)
+            choice = self._pool.take(wanted, tried=(), now=now, patience_s=patience_s, who=self)
         return choice
 
     def _wait(self, seconds: float) -> None:

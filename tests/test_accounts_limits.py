@@ -28,7 +28,7 @@ class TestInFlight:
         for _ in range(2):
             world.take(session="")
         rest = world.wait()
-        assert rest == Rest(NOW + 0.25, "as many requests are under way as it may have: 2", 429)
+        assert rest == Rest(NOW + 0.02, "as many requests are under way as it may have: 2", 429)
 
     def test_counts_over_all_who_share_the_store(self) -> None:
         world = World(account("a", max_in_flight=1))
@@ -50,12 +50,64 @@ class TestInFlight:
         world = World(account("a", max_in_flight=1), account("b"), mode="cache_first")
         world.succeed("a", session="mine")
         assert world.take(session="mine", patience_s=20.0) == "a"
-        assert world.wait(session="mine", patience_s=20.0).until == NOW + 0.25
-        assert world.take(session="mine", patience_s=0.2) == "b"
+        assert world.wait(session="mine", patience_s=20.0).until == NOW + 0.02
+        assert world.take(session="mine", patience_s=0.01) == "b"
 
     def test_pinned_account_that_is_full_is_passed_over(self) -> None:
         world = World(account("a"), account("b", max_in_flight=1), pin="b")
         assert [world.take(session="") for _ in range(3)] == list("baa")
+
+
+class TestLine:
+    """Those who wait for room get it in the order in which they came."""
+
+    def ask(self, world: World, who: str) -> str:
+        choice = world.pool.take(wanted(), tried=(), now=world.now, who=who)
+        return choice.name if isinstance(choice, Account) else ""
+
+    def test_who_has_waited_comes_before_who_comes_now(self) -> None:
+        world = World(account("a", max_in_flight=1))
+        assert [self.ask(world, who) for who in "xyz"] == ["a", "", ""]
+        world.pool.release(world.accounts["a"])
+        assert [self.ask(world, who) for who in "xzy"] == ["", "", "a"]
+        world.pool.release(world.accounts["a"])
+        assert [self.ask(world, who) for who in "xz"] == ["", "a"]
+
+    def test_as_many_as_there_is_room_for_need_not_wait_for_those_before_them(self) -> None:
+        world = World(account("a", max_in_flight=3))
+        assert [self.ask(world, who) for who in "uvwxyz"] == ["a", "a", "a", "", "", ""]
+        for _ in range(2):
+            world.pool.release(world.accounts["a"])
+        assert [self.ask(world, who) for who in "nzyx"] == ["", "", "a", "a"]
+
+    def test_who_leaves_is_waited_for_no_longer(self) -> None:
+        world = World(account("a", max_in_flight=1))
+        assert [self.ask(world, who) for who in "xyz"] == ["a", "", ""]
+        world.pool.leave("y")
+        world.pool.release(world.accounts["a"])
+        assert self.ask(world, "z") == "a"
+
+    def test_who_waits_for_one_account_keeps_nobody_from_another(self) -> None:
+        world = World(account("a", max_in_flight=1, models=("x",)), account("b", max_in_flight=1))
+        assert self.ask(world, "u") == "b"
+        assert self.ask(world, "v") == ""
+        assert world.pool.take(wanted("x"), tried=(), now=NOW, who="w") == world.accounts["a"]
+
+    def test_those_behind_look_less_often(self) -> None:
+        world = World(account("a", max_in_flight=1))
+        world.take()
+        rests = [world.pool.take(wanted(), tried=(), now=NOW, who=number) for number in range(20)]
+        waits = [round(rest.until - NOW, 3) for rest in rests if isinstance(rest, Rest)]
+        assert waits[:3] == [0.02, 0.04, 0.06]
+        assert waits[-1] == 0.25
+
+    def test_holds_for_requests_of_a_minute_too(self) -> None:
+        world = World(account("a", requests_per_minute=1))
+        assert [self.ask(world, who) for who in "xy"] == ["a", ""]
+        world.now += 65
+        rest = world.pool.take(wanted(), tried=(), now=world.now, who="z")
+        assert rest == Rest(world.now + 0.04, "it has had its 1 requests per minute", 429)
+        assert self.ask(world, "y") == "a"
 
 
 class TestPerMinute:
