@@ -46,19 +46,31 @@ def create_app(config_path: str | os.PathLike[str] | None = None) -> "App":
     :param config_path: the INI file; None looks for it as ``agproxy serve`` does.
     :raises ConfigError: the file cannot be used.
     """
-    path = config.find(os.environ) if config_path is None else Path(config_path)
-    return App(config.load(path, os.environ))
+    if config_path is not None:
+        return App(config.load(Path(config_path), os.environ))
+
+    def find() -> Path | None:
+        return config.find(os.environ)
+
+    return App(config.load(find(), os.environ), find=find)
 
 
 class App:
     """The WSGI callable.
 
     :param clock: gives Unix seconds.
+    :param find: see :class:`~agproxy.watcher.Watcher`.
     """
 
-    def __init__(self, first: Config, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        first: Config,
+        *,
+        clock: Callable[[], float] = time.time,
+        find: Callable[[], Path | None] = lambda: None,
+    ) -> None:
         self.underway = Underway()
-        self._watcher = Watcher(first, os.environ)
+        self._watcher = Watcher(first, os.environ, find)
         self._lock = threading.Lock()
         store = places.make(first.store.url, os.environ)
         atexit.register(store.close)  # what still waits is written then

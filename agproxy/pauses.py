@@ -188,8 +188,11 @@ class Pauses:
         longest: Rest | None = None
         for key in self._keys(account, model):
             kept = self._store.get(f"rest:{key}")
-            since = self._started if key == self._fingerprints[account.name] else 0.0
-            if kept and self._holds(kept, now, since=since) and (longest is None or kept["until"] > longest.until):
+            if not kept or not self._holds(kept, now):
+                continue
+            if key == self._fingerprints[account.name] and kept["at"] < self._started:
+                self._store.put(f"rest:{key}", {**kept, "until": now}, ttl_s=_REMEMBERED_S)  # for all to see
+            elif longest is None or kept["until"] > longest.until:
                 longest = _rest(kept, "")
         return longest
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agproxy.config import Config, load
@@ -23,10 +23,15 @@ class Watcher:
 
     A file that is being written can be read half and still be valid: a change is taken only when it is of some age, and
     the file is still the same after reading.
+
+    :param find: where the file is, as long as there is none.
     """
 
-    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, config: Config, environ: Mapping[str, str], find: Callable[[], Path | None] = lambda: None
+    ) -> None:
         self._config = config
+        self._find = find
         self._environ = environ
         self._bound = (config.server.host, config.server.port)
         self._store = self._store_of(config)
@@ -42,13 +47,22 @@ class Watcher:
 
         :param now: monotonic time in seconds.
         """
-        if now >= self._next_check and self._config.files and self._lock.acquire(blocking=False):
+        if now >= self._next_check and self._lock.acquire(blocking=False):
             try:
                 self._next_check = now + _CHECK_INTERVAL_S
-                self._check(self._config.files, now)
+                if files := self._config.files or self._found():
+                    self._check(files, now)
             finally:
                 self._lock.release()
         return self._config
+
+    def _found(self) -> tuple[Path, ...]:
+        """The file that has come up since the start, if there was none."""
+        try:
+            path = self._find()
+        except ConfigError:  # which the start would have told
+            return ()
+        return () if path is None else (path,)
 
     def _check(self, files: tuple[Path, ...], now: float) -> None:
         path = files[0]

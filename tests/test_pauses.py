@@ -98,6 +98,16 @@ class TestRestart:
         world.instance(started=world.now)
         assert world.rest() is not None
 
+    def test_ends_the_outage_for_all_once_the_key_is_asked_for(self) -> None:
+        world = World(account())
+        world.record(OUT)
+        world.now += 1
+        before, world.pauses = world.pauses, world.instance(started=world.now)
+        assert world.rest() is None
+        world.pauses = before
+        assert world.rest() is None
+        assert world.pauses.all_of(world.accounts["a"], world.now) == []
+
     def test_leaves_quotas_as_they_are(self) -> None:
         world = World(account())
         world.record(Verdict("next", "quota", until_midnight=True))

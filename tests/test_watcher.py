@@ -136,6 +136,15 @@ class TestWatcher:
         config = load(None, {})
         assert Watcher(config, {}).current(0) is config
 
+    def test_file_that_comes_up_later_is_taken(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        path = tmp_path / "agproxy.ini"
+        watcher = Watcher(load(None, {}), {}, find=lambda: path if path.exists() else None)
+        assert watcher.current(0).accounts[0].type == "demo"
+        path.write_text("[account:me]\napi_key = x\n")
+        assert [watcher.current(now).accounts[0].name for now in (1, 3, 5)] == ["demo", "me", "me"]
+        self.rewrite(path, "[account:you]\napi_key = x\n")
+        assert [watcher.current(now).accounts[0].name for now in (6, 8)] == ["me", "you"]
+
 
 class Edits:
     """A file that is edited while clients come, all at times of its own.
