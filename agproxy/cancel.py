@@ -3,14 +3,19 @@
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 
 from agproxy.errors import GatewayError, UpstreamCut
 
 
 class Cancel:
-    """Stops one exchange from another thread: what blocks in it wakes up, at once, and fails."""
+    """Stops one exchange from another thread: what blocks in it wakes up, at once, and fails.
+
+    :ivar told: called with the reason when there is no connection to stop: one that is being made goes on trying.
+    """
 
     def __init__(self) -> None:
+        self.told: Callable[[GatewayError], None] | None = None
         self.cancelled = threading.Event()
         self.reused = False  # the connection in use has served a request before
         self._error: GatewayError | None = None
@@ -65,6 +70,8 @@ class Cancel:
         if sock is not None:
             with contextlib.suppress(OSError):  # it is closed already, which is what we want
                 sock.shutdown(socket.SHUT_RDWR)
+        elif self.told is not None:
+            self.told(self.error)
         for other in also:
             other.cancel(self._error)
 

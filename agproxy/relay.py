@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from agproxy.cancel import Cancel
 from agproxy.chat import Event, Failed, Ping
-from agproxy.errors import GatewayError
+from agproxy.errors import ClientGone, GatewayError
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +24,26 @@ class Relay:
     :param events: gives the events; calls its argument before each read that may block.
     :param cancel: stops ``events`` while it blocks.
     :param ping_s: seconds of silence after which a ``Ping`` is put in.
+    :param stall_s: seconds after which a client that reads nothing is given up.
     """
 
     def __init__(
-        self, events: Callable[[Callable[[], None]], Iterator[Event]], cancel: Cancel, *, ping_s: float
+        self,
+        events: Callable[[Callable[[], None]], Iterator[Event]],
+        cancel: Cancel,
+        *,
+        ping_s: float,
+        stall_s: float = 120.0,
     ) -> None:
         self._events = events
         self._cancel = cancel
         self._ping_s = ping_s
+        self._stall_s = stall_s
         self._queue: queue.Queue[list[Event] | Exception | None] = queue.Queue(_QUEUE_SIZE)
         self._batch: list[Event] = []
         self._held: list[Event] | None = []
+        self._has_begun = False
+        self._is_given_up = False
         self._thread = threading.Thread(target=self._read, name="agproxy-relay", daemon=True)
 
     def start(self) -> bool:
@@ -43,6 +52,7 @@ class Relay:
         :returns: whether it has come.
         :raises Exception: what ended the call before its first event, when it did so in this time.
         """
+        self._cancel.told = self._tell
         self._thread.start()
         try:
             item = self._queue.get(timeout=self._ping_s)
@@ -65,7 +75,7 @@ class Relay:
             try:
                 item = self._queue.get(timeout=self._ping_s)
             except queue.Empty:
-                item = [Ping()]
+                item = self._cancel.error if self._is_given_up else [Ping()]
 
     def close(self) -> None:
         """Stop reading, whatever the reader is at. Does nothing when it has ended."""
@@ -76,15 +86,21 @@ class Relay:
             except queue.Empty:
                 return
 
+    def _tell(self, error: GatewayError) -> None:
+        """End the stream though its reader cannot end: it is connecting."""
+        if not self._has_begun:
+            self._queue.put_nowait(error)
+
     def _read(self) -> None:
         last: Exception | None = None
         try:
             for event in self._events(self._before_read):
+                self._has_begun = True
                 self._batch.append(event)
         except Exception as error:
             last = error
         self._flush()
-        self._queue.put(last)
+        self._put(last)
 
     def _before_read(self) -> None:
         self._flush()
@@ -93,7 +109,17 @@ class Relay:
     def _flush(self) -> None:
         if self._batch:
             batch, self._batch = self._batch, []
-            self._queue.put(batch)
+            self._put(batch)
+
+    def _put(self, item: list[Event] | Exception | None) -> None:
+        if self._is_given_up:
+            return
+        try:
+            self._queue.put(item, timeout=self._stall_s)
+        except queue.Full:  # a program that sleeps must not keep its account from others
+            self._is_given_up = True
+            self._cancel.cancel(ClientGone())
+            log.warning("client has read nothing for %.0f s, its stream is given up", self._stall_s)
 
 
 def _told(error: Exception) -> GatewayError:

@@ -9,7 +9,7 @@ import pytest
 
 from agproxy.cancel import Cancel
 from agproxy.chat import Event, Failed, Finish, Ping, TextDelta
-from agproxy.errors import Stopping, UpstreamCut, UpstreamTimeout, UpstreamUnreachable
+from agproxy.errors import ClientGone, Stopping, UpstreamCut, UpstreamTimeout, UpstreamUnreachable
 from agproxy.relay import Relay
 from agproxy.transport import Transport
 from tests.loopback import WAIT_S, Connection, Server
@@ -58,6 +58,47 @@ def _no_thread_is_left() -> Iterator[None]:
     before = relay_threads()
     yield
     wait_until(lambda: relay_threads() == before)
+
+
+class TestReaderThatCannotEnd:
+    """One that connects, say: nothing wakes it."""
+
+    def test_is_not_waited_for_when_it_is_cancelled(self) -> None:
+        cancel, go_on, stopping = Cancel(), threading.Event(), Stopping()
+
+        def source(before_read: BeforeRead) -> Iterator[Event]:
+            assert go_on.wait(WAIT_S)
+            cancel.check()
+            yield Finish("stop")
+
+        relay = relayed(source, cancel, ping_s=0.05)
+        assert not relay.start()
+        events = relay.events()
+        assert next(events) == Ping()
+        cancel.cancel(stopping)
+        began = time.monotonic()
+        assert [event for event in events if event != Ping()] == [Failed(stopping)]
+        assert time.monotonic() - began < 1
+        go_on.set()
+
+
+class TestClientThatReadsNothing:
+    def test_is_given_up_and_told_so_should_it_read_again(self, caplog: pytest.LogCaptureFixture) -> None:
+        cancel = Cancel()
+        relay = Relay(counting(100), cancel, ping_s=0.05, stall_s=0.1)
+        assert relay.start()
+        wait_until(cancel.cancelled.is_set)
+        *told, last = relay.events()
+        assert texts(told) == [str(number) for number in range(17)]
+        assert isinstance(last, Failed)
+        assert isinstance(last.error, ClientGone)
+        assert "client has read nothing for 0 s" in caplog.text
+
+    def test_may_take_its_time(self) -> None:
+        relay = Relay(counting(40), Cancel(), ping_s=WAIT_S, stall_s=WAIT_S)
+        assert relay.start()
+        time.sleep(0.05)
+        assert len(texts(list(relay.events()))) == 40
 
 
 class TestOrder:

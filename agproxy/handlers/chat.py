@@ -98,7 +98,8 @@ def streamed(
     gateway: Gateway, request: Request, call: Call, meta: ReplyMeta, *, content_type: str = _EVENTS
 ) -> Response:
     """The answer of a call as it comes, with pings in between."""
-    relay = Relay(call.events, call.cancel, ping_s=gateway.config.upstream.ping_s)
+    upstream = gateway.config.upstream
+    relay = Relay(call.events, call.cancel, ping_s=upstream.ping_s, stall_s=upstream.silence_timeout_s)
     if relay.start():
         answered(request)
     stream = request.protocol.encode_stream(_timed(relay.events(), request), meta)
