@@ -7,11 +7,11 @@ from typing import Any
 
 from agproxy.accounts import Pool
 from agproxy.config import Account
-from agproxy.errors import GatewayError, redact
+from agproxy.errors import GatewayError, UpstreamTimeout, redact
 from agproxy.jsonwire import decode_object
 from agproxy.models import Listed
 from agproxy.store import Store
-from agproxy.transport import Transport
+from agproxy.transport import Answer, Transport
 from agproxy.upstreams import UPSTREAMS
 
 log = logging.getLogger(__name__)
@@ -88,11 +88,25 @@ class Catalog:
             answer = self._transport.get(url, upstream.headers(account.api_key), timeout_s=_TIMEOUT_S)
             if answer.status != 200:
                 raise upstream.decode_error(answer.status, answer.headers, answer.error_body(), now=self._clock())
-            page, token = upstream.decode_models(decode_object(b"".join(answer.chunks())))
+            page, token = upstream.decode_models(decode_object(self._whole(answer)))
             models += page
             if not token:
                 break
         return models
+
+    def _whole(self, answer: Answer) -> bytes:
+        """The body, if it comes in time: others wait for the list.
+
+        :raises UpstreamTimeout: it does not.
+        """
+        until = self._clock() + _TIMEOUT_S
+
+        def check() -> None:
+            if self._clock() > until:
+                answer.close()
+                raise UpstreamTimeout(f"the list of models did not come within {_TIMEOUT_S:g} s")
+
+        return b"".join(answer.chunks(check))
 
 
 def _name(model: Model) -> str:

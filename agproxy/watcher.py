@@ -79,7 +79,9 @@ class Watcher:
             return
         # The files' own times count, for the last check may be long ago. Ours counts where they have none, or one that
         # is ahead, as a file server's may be.
-        if now - self._seen_since < _SETTLED_S and not all(_is_settled(stamp, time.time_ns()) for stamp in seen):
+        missing = {file for file, stamp in zip(self._config.files, self._config.stamps, strict=True) if stamp is None}
+        looked_at = [stamp for file, stamp in zip(files, seen, strict=True) if stamp or file not in missing]
+        if now - self._seen_since < _SETTLED_S and not all(_is_settled(stamp, time.time_ns()) for stamp in looked_at):
             return
         try:
             config = load(path, self._environ)

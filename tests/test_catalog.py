@@ -1,5 +1,6 @@
 """The models that the pool's accounts list, as Google describes them."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -66,3 +67,22 @@ def test_demo_describes_its_models_too() -> None:
     assert catalog.models()["gemini-embedding-001"]["supportedGenerationMethods"] == ["embedContent", "countTokens"]
     assert "gemini-embedding-001" not in catalog.listed()
     assert catalog.models()["gemini-flash-latest"]["inputTokenLimit"] == 1048576
+
+
+def test_list_that_drips_is_not_waited_for() -> None:
+    world = World(accounts="ab")
+    closed = []
+
+    class Drip(FakeAnswer):
+        def chunks(self, before_read: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+            while True:
+                world.now += 1.0
+                before_read()
+                yield b" "
+
+        def close(self) -> None:
+            closed.append(True)
+
+    world.transport.lists = {"a": [Drip()], "b": [FakeAnswer({"models": [FLASH]})]}
+    assert world.gateway.catalog.listed() == ("x-flash",)
+    assert closed

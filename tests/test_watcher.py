@@ -2,6 +2,8 @@
 
 import itertools
 import logging
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +137,16 @@ class TestWatcher:
     def test_without_a_file_there_is_nothing_to_watch(self) -> None:
         config = load(None, {})
         assert Watcher(config, {}).current(0) is config
+
+    def test_key_whose_file_is_missing_delays_nothing(self, file: Path) -> None:
+        missing = "[account:a]\napi_key = file:key\n"
+        watcher = Watcher(loaded(file, missing), {})
+        self.rewrite(file, missing + "[log]\nlevel = debug\n")
+        os.utime(file, (1, 1))
+        settled = time.time() + 1.5
+        while time.time() < settled:  # the time of a change cannot be set
+            time.sleep(0.1)
+        assert watcher.current(0).log.level == "debug"
 
     def test_file_that_comes_up_later_is_taken(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         path = tmp_path / "agproxy.ini"
