@@ -121,9 +121,11 @@ class Pool:
         offer = Offer(self.pauses.fingerprint(account)) if always else self._offers[account.name]
         return not wanted.is_limited or self._store.ledger.take([offer]) is not None
 
-    def release(self, account: Account) -> None:
-        """A request that was limited has ended."""
-        self._store.ledger.release(self._offers[account.name].key)
+    def release(self, account: Account, wanted: Wanted) -> None:
+        """What it was taken for has ended."""
+        if wanted.is_limited:
+            self._store.ledger.release(self._offers[account.name].key)
+        self.pauses.has_tried(account)
 
     def leave(self, who: Hashable) -> None:
         """They wait for no room any more."""

@@ -64,6 +64,10 @@ class Attempts:
         """Whether an answer counts whatever it is, for none will be asked for after it."""
         return self.history.unusable > 0 or self.count >= self._max_count
 
+    def wait_for(self, others: int) -> None:
+        """Have patience for so many requests beside this one: where there is room for one they take turns."""
+        self._patience_s *= 1 + others
+
     def first(self) -> Account:
         """The account for the first attempt.
 
@@ -110,8 +114,8 @@ class Attempts:
     def release(self) -> None:
         """The exchange is over: the account has room for another. Does nothing when that was said before."""
         held, self._held = self._held, None
-        if held is not None and self._wanted.is_limited:
-            self._pool.release(held)
+        if held is not None:
+            self._pool.release(held, self._wanted)
 
     def close(self) -> None:
         """No attempt will follow."""

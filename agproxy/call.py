@@ -53,6 +53,7 @@ class Call:
         self.cancel = Cancel()
         self.session = conversations.key(chat) if session is None else session
         self._gateway = gateway
+        self._given = chat
         self._chat = self._asked = self._signed(chat, model)
         self._attempts = Attempts(
             gateway,
@@ -140,8 +141,10 @@ class Call:
             self._follow(self._first)
         if self._is_split:
             self._ask_for_others(range(1, self._wanted))
+        model = self.model
         try:
             account = attempts.first()
+            self._turn_from(model)
             while True:
                 try:
                     yield from self._attempt(account, before_read)
@@ -165,10 +168,18 @@ class Call:
             assert isinstance(error, UpstreamRefusal)  # noqa: S101 (only those can be mended)
             self._mend(error, account)
             return account
-        if self.model != model:
-            self._repairs = self._repairs.for_model(self.model)
-            self._chat = self._signed(self._chat, self.model)
+        self._turn_from(model)
         return following
+
+    def _turn_from(self, model: str) -> None:
+        """Make the request what it has to be for the model that is asked now, if that is another."""
+        if self.model == model:
+            return
+        self._repairs = self._repairs.for_model(self.model)
+        self._asked = self._signed(self._given, self.model)
+        self._chat = self._asked if self._others is None else alone(self._asked, 0)
+        if self._is_split:
+            self._ask_for_others(range(1, self._wanted))
 
     def _with_others(self, events: Iterator[Event], before_read: Callable[[], None]) -> Iterator[Event]:
         """The answer, and before its end the others that were asked for beside it, where the model gives too few."""
@@ -322,6 +333,8 @@ class Call:
             calls = {number: Call(self._gateway, alone(self._asked, number), model=self.model) for number in numbers}
             for call in calls.values():
                 call._first, call._requests = self, self._requests
+                call._attempts.wait_for(len(calls))
+            self._attempts.wait_for(len(calls))
             self._chat = alone(self._asked, 0)
             self._others = OtherChoices(calls, self.cancel)
 

@@ -53,6 +53,7 @@ class Pauses:
     def __init__(self, accounts: Sequence[Account], store: Store, *, started: float) -> None:
         self._store = store
         self._started = started
+        self._probing: set[str] = set()  # keys that a request of this process is trying
         self._fingerprints = {account.name: fingerprint(account.api_key or account.name) for account in accounts}
         # By key, so that a section that leaves the project out shares it with one that names it for the same key.
         self._projects = {self._fingerprints[account.name]: account.project for account in accounts if account.project}
@@ -83,7 +84,17 @@ class Pauses:
         if not self._store.get(_ANY) or not self._store.get(f"rest:{key}"):
             return True
         token = secrets.token_hex(8)
-        return bool(self._store.add(f"probe:{key}", token, ttl_s=_PROBE_S) == token)
+        if self._store.add(f"probe:{key}", token, ttl_s=_PROBE_S) != token:
+            return False
+        self._probing.add(key)
+        return True
+
+    def has_tried(self, account: Account) -> None:
+        """The request to the account has ended, whatever came of it: another one may try its key."""
+        key = self._fingerprints[account.name]
+        if key in self._probing:
+            self._probing.discard(key)
+            self._store.delete(f"probe:{key}")
 
     def record(self, account: Account, verdict: Verdict, *, model: str, reason: str, now: float) -> None:
         """Let the account, or its quota for the model, rest as the verdict says.
@@ -127,7 +138,7 @@ class Pauses:
             return
         for key in self._keys(account, model):
             kept = self._store.get(f"rest:{key}")
-            if kept and kept["at"] <= since:
+            if kept and not since < kept["at"] <= since + _MAX_SKEW_S:
                 self._store.delete(f"rest:{key}")
                 if key == self._fingerprints[account.name]:
                     self._store.delete(f"probe:{key}")

@@ -20,7 +20,7 @@ class TestInFlight:
         world = World(account("a", max_in_flight=1))
         world.take(session="")
         assert isinstance(world.choice(), Rest)
-        world.pool.release(world.accounts["a"])
+        world.pool.release(world.accounts["a"], wanted())
         assert world.take(session="") == "a"
 
     def test_all_full_is_told_with_the_limit(self) -> None:
@@ -68,23 +68,23 @@ class TestLine:
     def test_who_has_waited_comes_before_who_comes_now(self) -> None:
         world = World(account("a", max_in_flight=1))
         assert [self.ask(world, who) for who in "xyz"] == ["a", "", ""]
-        world.pool.release(world.accounts["a"])
+        world.pool.release(world.accounts["a"], wanted())
         assert [self.ask(world, who) for who in "xzy"] == ["", "", "a"]
-        world.pool.release(world.accounts["a"])
+        world.pool.release(world.accounts["a"], wanted())
         assert [self.ask(world, who) for who in "xz"] == ["", "a"]
 
     def test_as_many_as_there_is_room_for_need_not_wait_for_those_before_them(self) -> None:
         world = World(account("a", max_in_flight=3))
         assert [self.ask(world, who) for who in "uvwxyz"] == ["a", "a", "a", "", "", ""]
         for _ in range(2):
-            world.pool.release(world.accounts["a"])
+            world.pool.release(world.accounts["a"], wanted())
         assert [self.ask(world, who) for who in "nzyx"] == ["", "", "a", "a"]
 
     def test_who_leaves_is_waited_for_no_longer(self) -> None:
         world = World(account("a", max_in_flight=1))
         assert [self.ask(world, who) for who in "xyz"] == ["a", "", ""]
         world.pool.leave("y")
-        world.pool.release(world.accounts["a"])
+        world.pool.release(world.accounts["a"], wanted())
         assert self.ask(world, "z") == "a"
 
     def test_who_waits_for_one_account_keeps_nobody_from_another(self) -> None:
@@ -115,7 +115,7 @@ class TestPerMinute:
         world = World(account("a", requests_per_minute=3))
         for _ in range(3):
             assert world.take(session="") == "a"
-            world.pool.release(world.accounts["a"])
+            world.pool.release(world.accounts["a"], wanted())
         rest = world.wait()
         assert (rest.status, rest.reason) == (429, "it has had its 3 requests per minute")
         assert 60.0 <= rest.until - NOW <= 65.0

@@ -103,7 +103,8 @@ class TestInFlight:
         world = World(accounts=limited(max_in_flight=1), max_wait_s=1.0)
         world.store.ledger.take([Offer(world.gateway.pool.pauses.fingerprint(world.config.accounts[0]))])
         error = world.failure()
-        assert (error.status, error.retry_after_s) == (429, pytest.approx(0.02))
+        assert error.status == 429
+        assert error.retry_after_s == pytest.approx(0.02)
         assert "as many requests are under way as it may have: 1" in error.message
         assert len(world.waits) == pytest.approx(50, abs=2)
 
@@ -280,6 +281,37 @@ class TestFallback:
         signed = [b"QUJD" in body for body in world.transport.bodies]
         assert (signed, fallen(world)) == ([False, True, False], [MODEL, MODEL, "gemini-2.5-flash"])
 
+    @pytest.mark.parametrize("rests", [False, True], ids=["in the middle", "from the start"])
+    def test_each_model_has_its_own_signatures(self, rests: bool) -> None:
+        older = "gemini-2.5-flash"
+        signed = {MODEL: "UFJP", older: "RkxB"}
+        made = [FakeAnswer(chunk({**CALL, "thoughtSignature": text}, reason="STOP")) for text in signed.values()]
+        world = World(*made, accounts="a", fallback=((MODEL, older),))
+        chat, found = replace(HELLO, tools=(LOOK,)), []
+        for model in signed:
+            events = world.events(chat, model=model)
+            found.append(next(event for event in events if isinstance(event, ToolCallStart)))
+        messages = list(HELLO.messages)
+        for start in found:
+            result = ToolResultPart(start.id, start.name, (TextPart("5"),))
+            messages += [Message("assistant", (ToolCallPart(start.id, start.name, {}),)), Message("user", (result,))]
+        world.answer(*([] if rests else [per_day()]), said())
+        if rests:
+            account = world.config.accounts[0]
+            day = Verdict("next", "quota", until_midnight=True)
+            world.gateway.pool.pauses.record(account, day, model=MODEL, reason="because", now=world.now)
+        world.events(replace(chat, messages=tuple(messages)))
+        sent = world.transport.bodies[-1]
+        assert (fallen(world)[-1], b"UFJP" in sent, b"RkxB" in sent) == (older, False, True)
+
+    def test_what_the_second_refuses_is_not_held_against_the_first(self) -> None:
+        logprobs = refused(400, "Logprobs is not enabled for models/gemini-flash-latest", "INVALID_ARGUMENT")
+        world = World(per_day(), said(), logprobs, said(), accounts="a", fallback=FALLBACK)
+        world.events()
+        world.events(replace(HELLO, sampling=replace(HELLO.sampling, top_logprobs=2)))
+        assert world.store.get(f"refused:{MODEL}") is None
+        assert world.store.get(f"refused:{FLASH}") == ["logprobs"]
+
     def test_limit_that_lasts_is_a_reason_too(self) -> None:
         world = World(said(), said(), accounts=limited(requests_per_minute=1, models=(MODEL,)), fallback=FALLBACK)
         world.events()
@@ -339,6 +371,31 @@ def test_nobody_for_the_model_is_a_model_that_is_not_there() -> None:
     error = World(accounts=limited(models=("gemini-2*",))).failure()
     assert isinstance(error, ModelNotFound)
     assert (error.status, error.param) == (404, "model")
+
+
+def test_probe_that_comes_to_nothing_makes_way_for_the_next() -> None:
+    world = World(bad_key(), refused(400, "no"), said(), accounts="a", max_wait_s=0)
+    world.failure()
+    world.now += 61
+    assert world.failure().status == 400
+    assert world.events() == GREETING
+
+
+def test_outage_from_before_the_clock_was_set_back_ends_with_a_success() -> None:
+    world = World(bad_key(), said(), said(), said(), accounts="a", max_wait_s=0)
+    world.failure()
+    world.now -= 86400
+    assert [world.events() for _ in range(3)] == [GREETING] * 3
+
+
+def test_answers_of_one_request_take_turns_where_there_is_room_for_one() -> None:
+    world = World(*(said(str(number)) for number in range(4)), accounts=limited(max_in_flight=1), max_wait_s=1.0)
+    call = world.call()
+    call._attempts.wait_for(3)
+    key = world.gateway.pool.pauses.fingerprint(world.config.accounts[0])
+    world.store.ledger.take([Offer(key)])
+    world.on_wait = lambda: world.store.ledger.release(key) if sum(world.waits) > 3.5 else None
+    assert isinstance(list(call.events())[-1], Finish)
 
 
 def test_quota_answer_shows_that_the_key_is_good_again() -> None:
