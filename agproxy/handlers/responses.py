@@ -12,7 +12,7 @@ from agproxy import stored
 from agproxy.asks import COUNT
 from agproxy.call import Call
 from agproxy.chat import ChatRequest, Finish
-from agproxy.errors import BadRequest, UnusableAnswer
+from agproxy.errors import BadRequest, ClientGone, UnusableAnswer
 from agproxy.fold import fold
 from agproxy.gateway import Gateway
 from agproxy.handlers import chat
@@ -37,7 +37,7 @@ def create(gateway: Gateway, request: Request) -> Response:
     def conclude(call: Call, response: dict[str, Any]) -> None:
         if response["status"] == "completed":
             response["completed_at"] = int(gateway.clock())
-        if echo.fields["store"]:
+        if echo.fields["store"] and not isinstance(call.cancel.error, ClientGone):  # nobody has heard it to its end
             response["store"] = stored.keep(gateway.store, response, items=_items(body), session=call.session)
 
     return chat.answer(gateway, request, decoded, id_=response_id, session=session, conclude=conclude)

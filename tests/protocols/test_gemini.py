@@ -48,10 +48,13 @@ def test_conversation_is_told_by_its_instructions_and_first_words(name: str) -> 
     picture = {"inlineData": {"mimeType": "image/png", "data": "AA=="}}
     first = {"parts": [picture, {"text": "Hi"}, {"text": "there"}]}
     body = {"contents": [first, content("Yes?", role="model"), content("More")], name: content("Be kind.")}
-    instructions, question = decoded(body).messages
+    instructions, question, answered = decoded(body).messages
     assert instructions == said("system", "Be kind.")
     assert question.parts == (*said("user", "Hi", "there").parts, AttachmentPart("", base64="AA=="))
-    assert decoded({name: body[name], "contents": [first]}).messages == decoded(body).messages
+    assert answered == Message("assistant", ())  # what was said in it does not matter
+    beginning = decoded({name: body[name], "contents": [first]})
+    assert beginning.messages == decoded(body).messages[:2]
+    assert conversations.key(beginning) == conversations.key(decoded(body))
 
 
 @pytest.mark.parametrize("holder", ["generateContentRequest", "generate_content_request"])
