@@ -76,16 +76,17 @@ class UnusableFile(Exception):
 ERRORS = (sqlite3.Error, OSError, UnusableFile, UnicodeDecodeError)  # all that may come of the functions below
 
 
-def connect(path: str, *, max_bytes: int) -> sqlite3.Connection:
-    """A connection to the file, which is made when there is none. It never waits for a lock.
+def connect(path: str, *, max_bytes: int, wait_s: float = 0.0) -> sqlite3.Connection:
+    """A connection to the file, which is made when there is none.
 
     :param max_bytes: what the file may grow to; a write that needs more fails with ``SQLITE_FULL``.
+    :param wait_s: how long it waits for a lock; all of the process's threads but this one go on meanwhile.
     :raises UnusableFile: it is something else than ours, or of a later version.
     :raises OSError: it cannot be made or looked at.
     :raises sqlite3.Error: ``SQLITE_BUSY`` when another process is just setting it up, or any other.
     """
     _prepare(path)
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
     try:
         _set_up(connection, max_bytes)
     except BaseException as error:

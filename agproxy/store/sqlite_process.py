@@ -25,6 +25,7 @@ _T = TypeVar("_T")
 # Before each attempt: another worker's commit holds the lock for 30 us, a batch or a sweep for some ms.
 _PAUSES_S = (0.0, 0.0003, 0.0005, 0.0007, 0.001, 0.0015, 0.002, 0.002, 0.003, 0.004)
 _LOCKED_PAUSE_S = 0.05
+_BACKGROUND_WAIT_S = 1.0  # its thread gets to work mostly while another of this process writes
 _CLOSE_S = 1.0
 _SILENCE_S = 60.0  # between two warnings, for a disk that works every other second
 _LOCKED_WARNING_S = 1.0
@@ -353,7 +354,7 @@ class ProcessFile:
         :returns: what went wrong.
         """
         try:
-            connection = sqlite_file.connect(self._path, max_bytes=self._max_bytes)
+            connection = sqlite_file.connect(self._path, max_bytes=self._max_bytes, wait_s=_BACKGROUND_WAIT_S)
             try:
                 while sweeps and self._sweep(connection):
                     pass

@@ -61,6 +61,7 @@ def worker_pids(agproxy: Agproxy, count: int) -> list[int]:
 @contextlib.contextmanager
 def halted(pid: int) -> Iterator[None]:
     """One worker does not run, so that the other one takes all requests."""
+    time.sleep(0.2)  # not in the middle of a write, which it may make some ms after its answer
     os.kill(pid, signal.SIGSTOP)
     try:
         wait_for(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T"))
@@ -79,8 +80,8 @@ def test_pause_holds_in_all_workers_within_a_second(serve: Serve, google: FakeGo
     google.enqueue(failure)
     with halted(one):
         assert account_of(agproxy, "learns it") == "b"
-    learned = time.monotonic()
     with halted(other):
+        learned = time.monotonic()
         while account_of(agproxy, f"at {time.monotonic()}") != "b":
             assert time.monotonic() - learned < 1
     assert len(warnings(agproxy)) == 1
