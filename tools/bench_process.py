@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 TOOLS = Path(__file__).resolve().parent
 STOP_S = 10.0
@@ -45,7 +46,7 @@ class Tree:
 
         :raises OSError: when one of them has ended.
         """
-        return _cpu_s(self.pid) + _cpu_s(self.worker)
+        return used_cpu_s(self.pid) + used_cpu_s(self.worker)
 
 
 def listener() -> socket.socket:
@@ -99,10 +100,10 @@ def _running(command: list[str], sock: socket.socket, env: dict[str, str]) -> It
     try:
         yield process
     finally:
-        _stop(process)
+        stop(process)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """End it and its children at once: gunicorn's gentle stop waits for connections."""
     pids = _children(process.pid)
     process.kill()
@@ -132,19 +133,21 @@ def import_s(module: str, env: dict[str, str]) -> float:
     return time.perf_counter() - began
 
 
-def pss_mb(pid: int) -> float:
+def pss_mb(pid: int, kind: Literal["Pss", "Pss_Anon"] = "Pss") -> float:
     """Proportional set size: the process's memory, of shared pages its share only; MB of 1,000,000 bytes.
 
     Wire: proc(5), ``/proc/pid/smaps_rollup``.
+
+    :param kind: all of it, or the part that is no file's.
     """
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         name, _, value = line.partition(":")
-        if name == "Pss":
+        if name == kind:
             return int(value.split()[0]) * 1024 / 1e6
-    raise OSError(f"/proc/{pid}/smaps_rollup has no Pss")
+    raise OSError(f"/proc/{pid}/smaps_rollup has no {kind}")
 
 
-def _cpu_s(pid: int) -> float:
+def used_cpu_s(pid: int) -> float:
     """CPU time of a process with all its threads, those that have ended too, to the nanosecond.
 
     Its clock's number is what clock_getcpuclockid(3) gives: ``(~pid << 3) | CPUCLOCK_SCHED``, of Linux's
