@@ -108,6 +108,18 @@ class TestInFlight:
         assert "as many requests are under way as it may have: 1" in error.message
         assert len(world.waits) == pytest.approx(50, abs=2)
 
+    @pytest.mark.parametrize("leaves", [False, True], ids=["patience ends", "client leaves"])
+    def test_who_waits_no_longer_keeps_nobody_from_the_room(self, leaves: bool) -> None:
+        world = World(said(), accounts=limited(max_in_flight=1), max_wait_s=0.1)
+        key = world.gateway.pool.pauses.fingerprint(world.config.accounts[0])
+        world.store.ledger.take([Offer(key)])
+        call = world.call()
+        world.on_wait = call.cancel.cancel if leaves else lambda: None
+        with pytest.raises(GatewayError):
+            list(call.events())
+        world.store.ledger.release(key)
+        assert world.events() == GREETING
+
     def test_count_of_tokens_is_not_limited(self) -> None:
         world = World(FakeAnswer({"totalTokens": 7}), accounts=limited(max_in_flight=1))
         world.store.ledger.take([Offer(world.gateway.pool.pauses.fingerprint(world.config.accounts[0]))])
