@@ -102,16 +102,16 @@ class SharedLedger:
 
     def close(self) -> None:
         """Give back what this process has taken, in the eyes of those who wait for it. It may be used again."""
-        with self._lock:
-            worker, self._worker = self._worker, None
-            keys = self._limited & {*self._untold, *self._own.under_way()}
-            self._untold = set()
-            is_alone, self._alone_since = self._alone_since is not None, None
-        if worker is not None:
-            worker.wake.set()
-        if keys and not is_alone:
-            now = self._clock()
-            with self._turn:
+        with self._turn:  # what is being told is told to its end, for the book is let go of next
+            with self._lock:
+                worker, self._worker = self._worker, None
+                keys = self._limited & {*self._untold, *self._own.under_way()}
+                self._untold = set()
+                is_alone, self._alone_since = self._alone_since is not None, None
+            if worker is not None:
+                worker.wake.set()
+            if keys and not is_alone:
+                now = self._clock()
                 self._book.write({key: self._row(key, now)._replace(in_flight=0) for key in keys}, now=now)
 
     # With limits.

@@ -101,6 +101,15 @@ class SharedLedgerContract(LedgerContract):
         ledger.release("a")
         assert ledger.take([offer]) is None, "what began in the last minute counts all the same"
 
+    def test_closed_while_the_others_are_told(self, ledger: Ledger, clock: Clock) -> None:
+        for number in range(100):  # some meet the moment, 20 ms after the release
+            other = self.make(clock)
+            assert other.ledger.take([Offer("a", max_in_flight=1)]) == "a", number
+            other.ledger.release("a")
+            time.sleep(0.0195 + number % 20 / 10_000)
+            other.close()
+            assert ledger.use("a").in_flight == 0
+
     def test_closed_store_may_be_used_again(self, store: Store, other: Ledger) -> None:
         offer = Offer("a", max_in_flight=1)
         assert store.ledger.take([offer]) == "a"
