@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,6 +32,13 @@ def _log_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="agproxy")
 
 
+@pytest.fixture
+def is_at_rest() -> Callable[[], bool]:
+    """Whether no thread that this test began works for a store any longer."""
+    others = frozenset(threading.enumerate())
+    return lambda: "agproxy-store" not in [thread.name for thread in threading.enumerate() if thread not in others]
+
+
 def check_memory(store: RedisStore, caplog: pytest.LogCaptureFixture, reason: str) -> None:
     began = time.perf_counter()
     use(store)
@@ -44,38 +51,46 @@ def check_memory(store: RedisStore, caplog: pytest.LogCaptureFixture, reason: st
     assert reason in caplog.messages[0]
 
 
-def check_back(store: RedisStore, client: "redis.Redis", caplog: pytest.LogCaptureFixture) -> None:
-    eventually(lambda: len(caplog.records) == 2)
-    assert caplog.messages[1] == "store can be used again url=redis://here"
-    assert caplog.records[1].levelno == logging.INFO
-    assert client.exists(*(TAG + f"value:kind:{number}".encode() for number in range(20))) == 20
-    assert client.exists(TAG + b"value:rest:a") == 0
-    assert asked(client, lambda: use(store)) > 100
-    eventually(lambda: "agproxy-store" not in [thread.name for thread in threading.enumerate()])
-    assert len(caplog.records) == 2
+@pytest.fixture
+def check_back(
+    client: "redis.Redis", caplog: pytest.LogCaptureFixture, is_at_rest: Callable[[], bool]
+) -> Callable[[RedisStore], None]:
+    """Checks that the server is used again, and has what waited."""
+
+    def check(store: RedisStore) -> None:
+        eventually(lambda: len(caplog.records) == 2)
+        assert caplog.messages[1] == "store can be used again url=redis://here"
+        assert caplog.records[1].levelno == logging.INFO
+        assert client.exists(*(TAG + f"value:kind:{number}".encode() for number in range(20))) == 20
+        assert client.exists(TAG + b"value:rest:a") == 0
+        assert asked(client, lambda: use(store)) > 100
+        eventually(is_at_rest)
+        assert len(caplog.records) == 2
+
+    return check
 
 
 def test_gone_and_back_empty(
-    server: RedisServer, store: RedisStore, client: "redis.Redis", caplog: pytest.LogCaptureFixture
+    server: RedisServer, store: RedisStore, caplog: pytest.LogCaptureFixture, check_back: Callable[[RedisStore], None]
 ) -> None:
     use(store)
     server.kill()
     check_memory(store, caplog, "Connection refused")
     server.start()
-    check_back(store, client, caplog)
+    check_back(store)
 
 
 def test_not_there_at_the_start(
-    server: RedisServer, store: RedisStore, client: "redis.Redis", caplog: pytest.LogCaptureFixture
+    server: RedisServer, store: RedisStore, caplog: pytest.LogCaptureFixture, check_back: Callable[[RedisStore], None]
 ) -> None:
     server.kill()
     check_memory(store, caplog, "Connection refused")
     server.start()
-    check_back(store, client, caplog)
+    check_back(store)
 
 
 def test_silent(
-    server: RedisServer, store: RedisStore, client: "redis.Redis", caplog: pytest.LogCaptureFixture
+    server: RedisServer, store: RedisStore, caplog: pytest.LogCaptureFixture, check_back: Callable[[RedisStore], None]
 ) -> None:
     use(store)
     with server.silent():
@@ -83,7 +98,7 @@ def test_silent(
         assert store.get("kind:another") is None
         assert 0.3 < time.perf_counter() - began < 2.0
         check_memory(store, caplog, "Timeout")
-    check_back(store, client, caplog)
+    check_back(store)
 
 
 def test_silence_holds_up_each_of_many_once(server: RedisServer, store: RedisStore) -> None:
@@ -151,6 +166,7 @@ def test_password_is_wrong(
     server: RedisServer,
     client: "redis.Redis",
     caplog: pytest.LogCaptureFixture,
+    check_back: Callable[[RedisStore], None],
     user: str,
     reason: str,
 ) -> None:
@@ -162,7 +178,7 @@ def test_password_is_wrong(
     client.config_set("requirepass", "")
     client.acl_setuser("me", enabled=True, passwords=["+secret-1"], keys=["*"], categories=["+@all"])
     if user != ":wrong@":
-        check_back(store, client, caplog)
+        check_back(store)
     store.close()
 
 
@@ -207,13 +223,18 @@ def test_memory_is_full(
     other.close()
 
 
-def test_server_is_a_replica(store: RedisStore, client: "redis.Redis", caplog: pytest.LogCaptureFixture) -> None:
+def test_server_is_a_replica(
+    store: RedisStore,
+    client: "redis.Redis",
+    caplog: pytest.LogCaptureFixture,
+    check_back: Callable[[RedisStore], None],
+) -> None:
     store.put("old:name", "o", ttl_s=60)
     client.replicaof("127.0.0.1", 1)
     check_memory(store, caplog, "replica")
     assert store.get("old:name") == "o"
     client.replicaof("NO", "ONE")
-    check_back(store, client, caplog)
+    check_back(store)
 
 
 def test_script_is_lost_while_it_is_away(
@@ -231,13 +252,13 @@ def test_script_is_lost_while_it_is_away(
 
 
 def test_comes_and_goes_without_filling_the_log(
-    server: RedisServer, store: RedisStore, caplog: pytest.LogCaptureFixture
+    server: RedisServer, store: RedisStore, caplog: pytest.LogCaptureFixture, is_at_rest: Callable[[], bool]
 ) -> None:
     for _ in range(5):
         server.kill()
         use(store, 3)
         server.start()
-        eventually(lambda: "agproxy-store" not in [thread.name for thread in threading.enumerate()])
+        eventually(is_at_rest)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
