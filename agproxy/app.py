@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from werkzeug import Response
 
-from agproxy import auth, config, guard, pages, routes
+from agproxy import auth, config, guard, last_good, pages, routes
 from agproxy.config import Config
 from agproxy.errors import ClientGone, GatewayError, MethodNotAllowed, ModelNotFound, NotFound, NoWebSocket
 from agproxy.gateway import Gateway
@@ -52,7 +52,7 @@ def create_app(config_path: str | os.PathLike[str] | None = None) -> "App":
     def find() -> Path | None:
         return config.find(os.environ)
 
-    return App(config.load(find(), os.environ), find=find)
+    return App(last_good.load(os.environ), find=find)
 
 
 class App:

@@ -204,10 +204,11 @@ def user_path(environ: Mapping[str, str], *, platform: str = sys.platform) -> Pa
     return Path(environ["HOME"], folder, "agproxy", FILE_NAME) if environ.get("HOME") else None
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+def load(path: Path | None, environ: Mapping[str, str], *, warns: bool = True) -> Config:
     """The configuration of a file, or the defaults for None.
 
     :param environ: gives ``env:NAME`` values, ``~``, and ``GEMINI_API_KEY`` when the file names no account.
+    :param warns: whether to say in the log that others can read the keys in it.
     :raises ConfigError: the file cannot be used; the message names file, line, section and option.
     """
     if path is None:
@@ -218,7 +219,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     config = parsed(content, path, environ, stamp=Stamp.of(state))
-    if os.name != "nt" and state.st_mode & stat.S_IROTH and any(map(_holds_key, ini.parse(content).values())):
+    is_open = os.name != "nt" and state.st_mode & stat.S_IROTH
+    if warns and is_open and any(map(_holds_key, ini.parse(content).values())):
         log.warning("every user of this machine can read the keys in %s; to stop that: chmod 600 %s", path, path)
     return config
 

@@ -5,8 +5,18 @@ lie in the current folder. Names an older gunicorn does not know are ignored by 
 Settings: https://docs.gunicorn.org/en/stable/settings.html
 """
 
+import os as _os
+from typing import Any as _Any
+
+from agproxy import last_good as _last_good
+
 worker_class = "gevent"
 worker_connections = 1000
 graceful_timeout = 30  # seconds until the worker is killed; what still runs is told so before (agproxy.shutdown)
 keepalive = 75  # seconds; longer than the idle time of usual HTTP clients
 control_socket_disable = True  # gunicorn 25 and newer would open one file in the home for all its instances
+
+
+def pre_fork(server: _Any, worker: _Any) -> None:
+    """Remember the configuration, for a worker that starts after an edit which broke it."""
+    _last_good.remember(_os.environ)

@@ -1,5 +1,9 @@
 """agproxy under other servers, at a prefix, with broken and with changing configurations."""
 
+import contextlib
+import os
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -17,9 +21,10 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 
 from agproxy.app import create_app
-from tests.e2e.conftest import Serve, accounts_ini, environment, free_port, running
+from tests.e2e.conftest import Agproxy, Serve, accounts_ini, environment, free_port, gunicorn_argv, running
 from tests.fake_google import FakeGoogle, slow, text
 
+RULE = "[models]\ngpt-4o = gemini-2.5-pro\n"
 QUESTION = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -133,6 +138,49 @@ def test_an_edited_configuration_is_taken_over(serve: Serve, google: FakeGoogle)
     agproxy.ini.write_text(edited + "nonsense without a value\n")
     wait_for(lambda: agproxy.get("/healthz").ok and "the change is not taken" in agproxy.log())
     assert agproxy.chat().headers["X-Mapped-Model"] == "gemini-2.5-pro"
+
+
+class TestWorkersThatStartAfterABrokenEdit:
+    """With ``agproxy serve`` and with its settings for gunicorn they have the configuration before the edit."""
+
+    @pytest.fixture(params=["serve", "gunicorn"])
+    def agproxy(self, request: pytest.FixtureRequest, tmp_path: Path, google: FakeGoogle) -> Iterator[Agproxy]:
+        path, port = tmp_path / "agproxy.ini", free_port()
+        path.write_text(RULE + f"[server]\nport = {port}\n[log]\nlevel = debug\n" + accounts_ini(google, "a"))
+        path.chmod(0o600)
+        argv = [sys.executable, "-m", "agproxy", "serve", "--workers", "2"]
+        if request.param == "gunicorn":
+            argv = [*gunicorn_argv(port, workers=2), "--config", "python:agproxy.cli.gunicorn_settings"]
+        env = environment(tmp_path, AGPROXY_CONFIG=str(path))
+        with running(argv, f"http://127.0.0.1:{port}", path, tmp_path / "log", env, tmp_path) as agproxy:
+            wait_for(lambda: len(workers(agproxy)) == 2)
+            yield agproxy
+
+    @pytest.mark.parametrize("how", ["killed", "renewed"])
+    @pytest.mark.parametrize("edit", ["broken", "gone"])
+    def test_they_serve_and_take_it_over_when_it_is_mended(self, agproxy: Agproxy, how: str, edit: str) -> None:
+        good = agproxy.ini.read_text()
+        if edit == "gone":
+            agproxy.ini.unlink()
+        else:
+            agproxy.ini.write_text(good.replace("[models]", "[modles]"))
+        if how == "renewed":
+            agproxy.process.send_signal(signal.SIGHUP)
+        for pid in workers(agproxy) if how == "killed" else ():
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: agproxy.log().count("a worker starts with the configuration before the last change") >= 2)
+        for _ in range(10):  # workers that have been killed could not refuse their connections
+            with contextlib.suppress(requests.ConnectionError):
+                assert agproxy.chat().headers["X-Mapped-Model"] == "gemini-2.5-pro"
+        agproxy.ini.write_text(good.replace("gemini-2.5-pro", "gemini-2.5-flash"))
+        wait_for(lambda: agproxy.chat().headers["X-Mapped-Model"] == "gemini-2.5-flash")
+        reason = "AGPROXY_CONFIG names" if edit == "gone" else "unknown section [modles]; did you mean 'models'?"
+        assert reason in agproxy.log()
+
+
+def workers(agproxy: Agproxy) -> list[int]:
+    """The processes that gunicorn has begun, in order."""
+    return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", agproxy.log())]
 
 
 def test_an_edit_of_some_age_holds_at_once(serve: Serve) -> None:
