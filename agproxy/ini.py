@@ -5,11 +5,9 @@ keys hold ``%``. A line that begins with ``#`` or ``;`` is a comment, and so is 
 """
 
 import configparser
-import re
 from dataclasses import dataclass
 
-_HEADER = re.compile(r"\[(.+)\]")
-_BEGINS_COMMENT = ("#", ";")
+from agproxy.ini_lines import lines_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +79,9 @@ def parse(content: bytes) -> dict[str, Section]:
 
 
 def _line_numbers(text: str) -> dict[tuple[str, str], int]:
-    """Where each (section, option) begins, and each (section, ""); configparser does not keep it."""
-    lines: dict[tuple[str, str], int] = {}
-    section = ""
-    for number, line in enumerate(text.split("\n"), 1):
-        words = line.strip()
-        if words.startswith(_BEGINS_COMMENT):
-            continue
-        if header := _HEADER.match(words):
-            section = header[1]
-            lines.setdefault((section, ""), number)
-        elif "=" in words:
-            lines.setdefault((section, words.partition("=")[0].strip()), number)
-    return lines
+    """Where each (section, option) begins, and each (section, "")."""
+    return {
+        (line.section, line.option): number
+        for number, line in enumerate(lines_of(text), 1)
+        if line.kind in ("header", "option")
+    }

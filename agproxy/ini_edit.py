@@ -4,46 +4,12 @@ Comments, order, line ends, a byte order mark and a missing last line end are ke
 on with one, is found as ``configparser`` finds it; in the end ``ini.parse`` must see this one change and no other.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from agproxy import ini
+from agproxy.ini_lines import Line, lines_of
 
 _BOM = "\ufeff"
-_LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
-_HEADER = re.compile(r"\[(.+)\]")
-_INLINE_COMMENT = re.compile(r"(?:^|(?<=\s));")
-
-Kind = Literal["nothing", "header", "option", "more"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One line of the file.
-
-    :param kind: what stands before its comment; ``more`` goes on with the value of the option above it.
-    :param text: the line without its comment and its end.
-    :param comment: from the sign that begins it, or empty.
-    :param section: the header that it belongs to, or is; empty before the first one.
-    :param option: the option that it belongs to, or begins; empty before the first one of a section.
-    """
-
-    kind: Kind
-    text: str
-    comment: str
-    end: str
-    section: str
-    option: str
-
-    @property
-    def indent(self) -> str:
-        return self.text[: len(self.text) - len(self.text.lstrip())]
-
-    @property
-    def whole(self) -> str:
-        return self.text + self.comment + self.end
 
 
 def set_option(content: bytes, header: str, name: str, value: str) -> bytes:
@@ -111,50 +77,17 @@ def add_section(content: bytes, header: str, options: Mapping[str, str]) -> byte
 # The lines of a file.
 
 
-def _decoded(content: bytes) -> tuple[str, list[_Line]]:
+def _decoded(content: bytes) -> tuple[str, list[Line]]:
     ini.parse(content)
     text = content.decode("utf-8")
-    return text, _lines(text.removeprefix(_BOM))
+    return text, lines_of(text.removeprefix(_BOM))
 
 
 def _mark(text: str) -> list[str]:
     return [_BOM] if text.startswith(_BOM) else []
 
 
-def _lines(text: str) -> list[_Line]:
-    """The lines of a text that ``ini.parse`` takes, told apart as ``RawConfigParser._read`` does."""
-    found: list[_Line] = []
-    section = option = ""
-    level = 0  # how far the last header or option is indented: what is farther right goes on with its value
-    for match in _LINE.finditer(text):
-        whole, end = match.groups()
-        if not match[0]:
-            break
-        cut = _comment_start(whole)
-        words = whole[:cut].strip()
-        indent = len(whole) - len(whole.lstrip())
-        kind: Kind = "nothing"
-        if words and option and indent > level:
-            kind = "more"
-        elif words:
-            level = indent
-            header = _HEADER.match(words)
-            kind = "header" if header else "option"
-            section = header[1] if header else section
-            option = "" if header else words.partition("=")[0].rstrip()
-        found.append(_Line(kind, whole[:cut], whole[cut:], end, section, option))
-    return found
-
-
-def _comment_start(line: str) -> int:
-    """Where the comment of a line begins; its length when there is none."""
-    if line.lstrip().startswith(("#", ";")):
-        return 0
-    match = _INLINE_COMMENT.search(line)
-    return match.start() if match else len(line)
-
-
-def _begin(lines: Sequence[_Line], header: str, name: str) -> int | None:
+def _begin(lines: Sequence[Line], header: str, name: str) -> int | None:
     """The index of the line that an option begins in."""
     for index, line in enumerate(lines):
         if line.kind == "option" and (line.section, line.option) == (header, name):
@@ -162,7 +95,7 @@ def _begin(lines: Sequence[_Line], header: str, name: str) -> int | None:
     return None
 
 
-def _rest_of_value(lines: Sequence[_Line], begins: int) -> list[int]:
+def _rest_of_value(lines: Sequence[Line], begins: int) -> list[int]:
     """The indexes of the lines that go on with the value of an option."""
     found = []
     for index in range(begins + 1, len(lines)):
@@ -173,7 +106,7 @@ def _rest_of_value(lines: Sequence[_Line], begins: int) -> list[int]:
     return found
 
 
-def _with_value(line: _Line, value: str) -> str:
+def _with_value(line: Line, value: str) -> str:
     """The line of an option with another value: blanks around it, comment and end are kept."""
     before, equals, after = line.text.partition("=")
     if after.strip():
@@ -183,7 +116,7 @@ def _with_value(line: _Line, value: str) -> str:
     return before + equals + gap + value + rest + line.comment + line.end
 
 
-def _addition(lines: Sequence[_Line], header: str, words: str) -> tuple[int, list[str]]:
+def _addition(lines: Sequence[Line], header: str, words: str) -> tuple[int, list[str]]:
     """Where a new option of a section goes, after its last one, and the text that goes there."""
     at = max(index for index, line in enumerate(lines) if line.section == header and line.kind != "nothing")
     own = [line for line in lines if line.section == header and line.kind == "option"]

@@ -21,6 +21,13 @@ def test_value_goes_on_in_indented_lines_around_comments() -> None:
     assert sections["s"].options["b"].line == 7
 
 
+def test_line_that_goes_on_with_a_value_is_no_option_or_section_of_that_name() -> None:
+    sections = parse(b"[s]\na = 1,\n  b = 2\n  [t]\nb = 3\n[t]\n")
+    assert sections["s"].options["a"].text == "1,\nb = 2\n[t]"
+    assert (sections["s"].options["b"].text, sections["s"].options["b"].line) == ("3", 5)
+    assert sections["t"].line == 6
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_byte_order_mark_and_line_ends_do_not_matter(end: bytes) -> None:
     sections = parse(b"\xef\xbb\xbf[s]" + end + b"a = 1" + end)
