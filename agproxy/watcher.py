@@ -101,10 +101,11 @@ class Watcher:
             log.warning("restart agproxy to listen on host %s, port %d: both are read only at the start", *bound)
         store = self._store_of(config)
         if store not in (self._store, self._store_of(before)):
-            log.warning("restart agproxy to keep state in %s: [store] is read only at the start", store)
+            shown = places.address(config.store.url, self._environ)
+            log.warning("restart agproxy to keep state in %s: [store] is read only at the start", shown)
 
     def _store_of(self, config: Config) -> str:
-        return places.address(config.store.url, self._environ)
+        return places.place_of(config.store.url, self._environ)
 
 
 def _is_settled(state: Stamp | None, now_ns: int) -> bool:

@@ -116,6 +116,17 @@ class TestWatcher:
         words = "restart agproxy to keep state in {}: [store] is read only at the start"
         assert said == [[words.format(usual)], [], [words.format("memory:")], []]
 
+    def test_new_password_of_the_store_is_said_to_need_a_restart_and_not_told(
+        self, file: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        watcher = Watcher(loaded(file, "[store]\nurl = redis://:secret-1@box:6379\n", {}), {})
+        self.rewrite(file, "[store]\nurl = redis://:secret-2@box:6379\n")
+        for now in range(3):
+            watcher.current(now)
+        (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert record.getMessage().startswith("restart agproxy to keep state in redis://box:6379: ")
+        assert "secret" not in caplog.text
+
     def test_usual_store_may_be_named(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
         environ = {name: str(file.parent) for name in ("HOME", "LOCALAPPDATA")}
         watcher = Watcher(loaded(file, "", environ), environ)

@@ -25,8 +25,16 @@ def address(url: str, environ: Mapping[str, str]) -> str:
 
     :param url: of ``[store]``; empty means the platform's usual place, and memory where there is none.
     """
-    place = _place(url, environ)
+    place = place_of(url, environ)
     return _shown(place) if _scheme(place) in _REDIS else place
+
+
+def place_of(url: str, environ: Mapping[str, str]) -> str:
+    """The same with user name and password: not to be shown."""
+    if url:
+        return url
+    path = default_path(environ)
+    return _MEMORY if path is None else f"sqlite:{os.path.abspath(path)}"
 
 
 def make(url: str, environ: Mapping[str, str]) -> Store:
@@ -38,7 +46,7 @@ def make(url: str, environ: Mapping[str, str]) -> Store:
         raise ConfigError(f"[store] url: {problem}")
     if _is_homeless(url, environ):
         log.warning("%s", obstacle(url, environ))
-    place = _place(url, environ)
+    place = place_of(url, environ)
     match _scheme(place):
         case "sqlite":
             return SqliteStore(place.partition(":")[2])
@@ -66,7 +74,7 @@ def obstacle(url: str, environ: Mapping[str, str]) -> str:
         home = "LOCALAPPDATA" if sys.platform == "win32" else "HOME"
         remedy = f"set it, or [store] url = sqlite:PATH (or {_MEMORY}, if that is meant)"
         return f"state is kept in memory only, for {home} is not set; {remedy}"
-    place = _place(url, environ)
+    place = place_of(url, environ)
     match _scheme(place):
         case "sqlite":
             problem = _problem(Path(place.partition(":")[2]))
@@ -77,13 +85,6 @@ def obstacle(url: str, environ: Mapping[str, str]) -> str:
         case _:
             problem = ""
     return f"state can be kept in memory only, for {problem}; see [store] url" if problem else ""
-
-
-def _place(url: str, environ: Mapping[str, str]) -> str:
-    if url:
-        return url
-    path = default_path(environ)
-    return _MEMORY if path is None else f"sqlite:{os.path.abspath(path)}"
 
 
 def _scheme(place: str) -> str:
@@ -100,7 +101,7 @@ def _shown(place: str) -> str:
 
 def _is_homeless(url: str, environ: Mapping[str, str]) -> bool:
     """Whether memory is taken only because the environment does not tell where the usual place is."""
-    return not url and _place(url, environ) == _MEMORY
+    return not url and place_of(url, environ) == _MEMORY
 
 
 def _problem(path: Path) -> str:
