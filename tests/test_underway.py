@@ -166,8 +166,11 @@ def test_requests_of_one_connection_stand_together(connections: Connections) -> 
     assert (descriptor, set(together)) == (accepted.fileno(), requests)
 
 
-def watchers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "agproxy-underway"]
+@pytest.fixture
+def watchers() -> Callable[[], int]:
+    """How many threads that this test began look for clients; those of others may end meanwhile."""
+    others = frozenset(threading.enumerate())
+    return lambda: sum(thread.name == "agproxy-underway" and thread not in others for thread in threading.enumerate())
 
 
 def wait_until(holds: Callable[[], Any]) -> None:
@@ -177,25 +180,25 @@ def wait_until(holds: Callable[[], Any]) -> None:
         time.sleep(0.002)
 
 
-def test_clients_are_looked_for_while_something_is_under_way(connections: Connections) -> None:
-    before = watchers()
+def test_clients_are_looked_for_while_something_is_under_way(
+    connections: Connections, watchers: Callable[[], int]
+) -> None:
     for _ in range(2):
         client, accepted = connections.open()
         requests = [connections.request(accepted, look_s=0.01) for _ in range(2)]
-        assert len(watchers()) == len(before) + 1
+        assert watchers() == 1
         client.close()
         for request in requests:
             assert request.call is not None
             assert request.call.cancel.cancelled.wait(WAIT_S)
             connections.underway.end(request)
-        wait_until(lambda: watchers() == before)
+        wait_until(lambda: watchers() == 0)
 
 
-def test_nobody_is_looked_for_once_connections_are_shut(connections: Connections) -> None:
-    before = watchers()
+def test_nobody_is_looked_for_once_connections_are_shut(connections: Connections, watchers: Callable[[], int]) -> None:
     connections.underway.no_longer_watch()
     connections.request(connections.open()[1], look_s=0.01)
-    assert watchers() == before
+    assert watchers() == 0
 
 
 def test_first_request_is_told_of_once(connections: Connections) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e.conftest import Agproxy, accounts_ini, environment, free_port, gunicorn_argv, running
+from tests.e2e.conftest import Agproxy, accounts_ini, environment, gunicorn_argv, running
 from tests.fake_google import FakeGoogle, RecordedRequest
+from tests.ports import free_port
 
 _ACCESS = re.compile(r" method=(?P<method>\S+) path=(?P<path>\S+) .* status=(?P<status>\d+) ")
 

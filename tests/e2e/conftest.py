@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,8 +16,9 @@ import pytest
 import requests
 
 from tests.fake_google import FakeGoogle
+from tests.ports import free_port
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -62,13 +62,6 @@ class Agproxy:
 Serve = Callable[..., Agproxy]
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def accounts_ini(google: FakeGoogle, *names: str, **options: str) -> str:
     """One account section a name; account "a" has key "test-key-a" and address "a@example.com"."""
     lines = []
@@ -93,7 +86,7 @@ def running(argv: list[str], url: str, ini: Path, log_path: Path, env: dict[str,
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
-            with contextlib.suppress(requests.ConnectionError):
+            with contextlib.suppress(requests.ConnectionError, requests.Timeout):  # it listens before it can answer
                 requests.get(url + "/healthz", timeout=5)
                 break
             assert process.poll() is None, f"the server ended:\n{agproxy.log()}"

@@ -35,13 +35,14 @@ def answering(agproxy: Agproxy) -> str:
 
 
 def comes_to_hold(condition: Callable[[], bool]) -> bool:
-    """Whether something holds within two seconds, while requests go on."""
+    """Whether something holds for who asks two seconds later, or sooner, while requests go on."""
     deadline = time.monotonic() + TAKEN_OVER_S
-    while time.monotonic() < deadline:
-        if condition():
-            return True
+    while True:
+        is_last = time.monotonic() > deadline
+        holds = condition()
+        if holds or is_last:
+            return holds
         time.sleep(0.1)
-    return False
 
 
 def listed(agproxy: Agproxy) -> dict[str, Any]:

@@ -215,7 +215,7 @@ def test_keep_alives_are_blank_lines(serve: Serve, google: FakeGoogle, pause: st
 
 @STREAMS
 def test_events_are_handed_on_as_they_come(agproxy: Agproxy, google: FakeGoogle, path: str) -> None:
-    google.enqueue(slow(text("one ", "two ", "three"), between_s=0.4))
+    google.enqueue(slow(text("one ", "two ", "three"), between_s=1.0))
     began, times = time.monotonic(), []
     with requests.post(agproxy.url + path, json=HELLO, stream=True, timeout=30) as response:
         for piece in response.iter_content(chunk_size=None):

@@ -338,7 +338,7 @@ def test_websocket_is_refused_at_once(agproxy: Agproxy, google: FakeGoogle) -> N
     began = time.monotonic()
     response = agproxy.get("/v1/responses", headers=HANDSHAKE)
     assert response.status_code == 426
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert response.json()["error"]["code"] == "websocket_not_supported"
     assert google.requests == []
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Serve, free_port
+from tests.e2e.conftest import Serve
 from tests.fake_google import (
     FakeGoogle,
     api_key_invalid,
@@ -25,6 +25,7 @@ from tests.fake_google import (
     text,
     unavailable,
 )
+from tests.ports import free_port
 
 NO_WAIT = "[scheduling]\nmax_wait_s = 0"
 

@@ -167,8 +167,9 @@ def test_exhausted_quota_after_the_grace(serve: Serve, google: FakeGoogle) -> No
 
 def test_silence_for_too_long(serve: Serve, google: FakeGoogle) -> None:
     google.enqueue(cut(text("one ", "two"), after_events=1, how="silence"))
+    agproxy = serve("a", ini="[upstream]\nping_s = 0.4\nsilence_timeout_s = 1\n")
     began = time.monotonic()
-    heard = told(serve("a", ini="[upstream]\nping_s = 0.4\nsilence_timeout_s = 1\n"))
+    heard = told(agproxy)
     assert heard.response["status"] == "failed"
     assert time.monotonic() - began < 5
 
@@ -203,7 +204,7 @@ def test_signs_of_life_are_events_now_and_then(pinging: Agproxy, client_of: Clie
 
 
 def test_events_are_passed_on_as_they_come(agproxy: Agproxy, client_of: ClientOf, google: FakeGoogle) -> None:
-    google.enqueue(slow(text("one ", "two ", "three"), between_s=0.4))
+    google.enqueue(slow(text("one ", "two ", "three"), between_s=1.0))
     times = []
     for event in client_of(agproxy).responses.create(model="gpt-5.5", input="Hi", stream=True):
         if event.type == "response.output_text.delta":

@@ -130,7 +130,7 @@ class TestLimits:
         next(stream.iter_content(1))
         assert agproxy.chat(**question(2)).status_code == 429
         stream.close()
-        until = time.monotonic() + 5
+        until = time.monotonic() + 20
         while agproxy.chat(**question(3)).status_code == 429:
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -169,7 +169,7 @@ class TestFallback:
             assert response.headers["X-Mapped-Model"] == FLASH
         assert [request.model for request in google.requests] == [PRO, PRO, FLASH, FLASH]
         assert agproxy.log().count(f"fallback model={PRO} to={FLASH} reason=") == 2
-        until = time.monotonic() + 5
+        until = time.monotonic() + 20
         while agproxy.log().count(f" model={FLASH} account=") < 2:  # the access lines come after the answer
             assert time.monotonic() < until, agproxy.log()
             time.sleep(0.02)
@@ -186,7 +186,7 @@ class TestFallback:
         assert (response.status_code, response.headers["X-Mapped-Model"]) == (429, PRO)
 
 
-def started(agproxy: Agproxy, words: Iterable[str], until_s: float = 2.5) -> None:
+def started(agproxy: Agproxy, words: Iterable[str], until_s: float = 20.0) -> None:
     """Wait until the log has these words."""
     until = time.monotonic() + until_s
     while not all(word in agproxy.log() for word in words):

@@ -21,8 +21,9 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 
 from agproxy.app import create_app
-from tests.e2e.conftest import Agproxy, Serve, accounts_ini, environment, free_port, gunicorn_argv, running
+from tests.e2e.conftest import Agproxy, Serve, accounts_ini, environment, gunicorn_argv, running
 from tests.fake_google import FakeGoogle, slow, text
+from tests.ports import free_port
 
 RULE = "[models]\ngpt-4o = gemini-2.5-pro\n"
 QUESTION = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
@@ -191,7 +192,7 @@ def test_an_edit_of_some_age_holds_at_once(serve: Serve) -> None:
     assert agproxy.get("/v1/models").status_code == 401
 
 
-def wait_for(condition: Any, timeout_s: float = 5.0) -> None:
+def wait_for(condition: Any, timeout_s: float = 20.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline

@@ -219,8 +219,8 @@ def test_server_is_gone_and_back_during_traffic(
     for thread in threads:
         thread.join(30)
     assert failures == []
-    assert len(took_s) > 100
-    assert max(took_s) < 3.0
+    assert len(took_s) > 40
+    assert max(took_s) < 5.0
     for each in (one, other):
         wait_for(lambda each=each: "store can be used again" in each.log())
         assert "ERROR" not in each.log()

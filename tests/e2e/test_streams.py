@@ -34,7 +34,7 @@ def lines(agproxy: Agproxy, **body: Any) -> Iterator[tuple[float, str]]:
 
 
 def test_events_are_passed_on_as_they_come(serve: Serve, google: FakeGoogle) -> None:
-    google.enqueue(slow(text("one ", "two ", "three"), between_s=0.4))
+    google.enqueue(slow(text("one ", "two ", "three"), between_s=1.0))
     times = [at for at, line in lines(serve("a")) if '"content":"' in line and '"content":""' not in line]
     assert len(times) == 3
     assert all(later - earlier > 0.25 for earlier, later in itertools.pairwise(times))

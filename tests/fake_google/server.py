@@ -115,7 +115,7 @@ class FakeGoogle:
             for connection in self._connections.values():
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-        self.wait_until(lambda: not self._connections, timeout=5)
+        self.wait_until(lambda: not self._connections)
         self.stop.close()
 
     @property
@@ -199,7 +199,7 @@ class FakeGoogle:
         """How many connections are open now."""
         return len(self._connections)
 
-    def wait_for(self, count: int, timeout: float = 5.0) -> list[RecordedRequest]:
+    def wait_for(self, count: int, timeout: float = 20.0) -> list[RecordedRequest]:
         """Wait until so many requests have come.
 
         :raises TimeoutError: they have not.
@@ -207,7 +207,7 @@ class FakeGoogle:
         self.wait_until(lambda: len(self.requests) >= count, timeout=timeout)
         return self.requests
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
         """Wait until something about the records holds: ``lambda: google.requests[0].client_closed_at is not None``.
 
         :raises TimeoutError: it does not come to hold.

@@ -106,7 +106,7 @@ ACCOUNT_FAULTS: tuple[Fault, ...] = (
     Fault("429 on all accounts for a moment", _pool(_for_a_while, max_wait_s=10), WHOLE, requests=4, at_once=True),
     Fault(
         "429 on all accounts, after pings",
-        _pool(always(slow(quota_per_minute("30s"), headers_s=0.3)), ping_s=0.1),
+        _pool(always(slow(quota_per_minute("30s"), headers_s=1.2)), ping_s=0.1),
         refused(429, _FREE_AGAIN),
         broken(429, _FREE_AGAIN),
     ),

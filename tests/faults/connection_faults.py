@@ -20,7 +20,7 @@ from tests.loopback import Connection, Server, answering
 
 Arrange = Callable[[Stage], None]
 # Long enough for an answer on a busy machine, and short enough to be waited for.
-_SILENCE_S = 0.5
+_SILENCE_S = 1.5
 _PING_S = 0.1
 _NAME = "no-such-host.test"
 

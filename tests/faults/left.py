@@ -12,7 +12,7 @@ from typing import Any
 from agproxy.app import App
 from tests.fake_google import FakeGoogle
 
-_PATIENCE_S = 3.0  # how long others may take to notice that something has ended
+_PATIENCE_S = 10.0  # how long others may take to notice that something has ended
 
 
 def connections(app: App, google: FakeGoogle, *, patience_s: float = _PATIENCE_S) -> str:

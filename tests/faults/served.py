@@ -23,17 +23,18 @@ from functools import partial
 from pathlib import Path
 
 from tests.conversation.turn import Text
-from tests.e2e.conftest import Agproxy, accounts_ini, environment, free_port, gunicorn_argv, running
+from tests.e2e.conftest import Agproxy, accounts_ini, environment, gunicorn_argv, running
 from tests.fake_google import Answer, FakeGoogle, RecordedRequest
 from tests.faults.outcome import WAYS, Mode, Received, judge
 from tests.faults.stage import ANSWER, GOOD, WHOLE, Cell, Expected, side_by_side
+from tests.ports import free_port
 from tests.tongues import HEADERS, MODEL, TONGUES
 
 Row = Mapping[tuple[str, Mode], Cell]
 _LOCKED_S = 5.0
-LATENCY_MS = 1500  # SQLite itself would wait for its whole time-out, with all requests of the worker
+LATENCY_MS = 3000  # SQLite itself would wait for its whole time-out of 5 s, with all requests of the worker
 _DISK = "size=256k"
-_NOTICED_S = 5.0  # how long it may take until the log says something
+_NOTICED_S = 20.0  # how long it may take until the log says something
 
 
 @dataclass
@@ -175,7 +176,7 @@ def _worker_killed(scene: Scene) -> Row:
     with ThreadPoolExecutor(len(WAYS)) as pool:
         waiting = [pool.submit(cell, *way) for way in WAYS]
         scene.google.wait_for(asked + len(WAYS))
-        if not all(event.wait(5) for (_, mode), event in heard.items() if mode != "whole"):
+        if not all(event.wait(20) for (_, mode), event in heard.items() if mode != "whole"):
             scene.complaints.append("a stream has not begun")
         (pid,) = _workers(agproxy)
         os.kill(pid, signal.SIGKILL)

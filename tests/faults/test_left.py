@@ -4,12 +4,20 @@ import contextlib
 import socket
 import threading
 
+from tests.fake_google import Answer, RecordedRequest
 from tests.faults import left
-from tests.faults.stage import opened
+from tests.faults.stage import GOOD, opened
 
 
 def test_idle_connections_are_no_complaint_and_others_are() -> None:
     with left.access_log() as log, opened("chat", "stream", log) as stage:
+        together = threading.Barrier(2, timeout=10)  # so that each has a connection
+
+        def answer(_: RecordedRequest) -> Answer:
+            together.wait()
+            return GOOD
+
+        stage.google.default = answer
         stage.warm_up(2)
         assert left.connections(stage.app, stage.google) == ""
         with contextlib.closing(socket.create_connection(("127.0.0.1", stage.google.port))):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import statistics
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agproxy.store import Ledger, Offer, Store
+from agproxy.store.shared_ledger import BEAT_S
 from tests.store.contract import Clock, eventually, run
 from tests.store.ledger_contract import LedgerContract, taken
 
@@ -45,7 +47,7 @@ class SharedLedgerContract(LedgerContract):
         offer = Offer("a", max_in_flight=3)
         assert [each.take([offer]) for each in (ledger, other, ledger, other, ledger)] == ["a", "a", "a", None, None]
         other.release("a")
-        eventually(lambda: ledger.take([offer]) == "a", seconds=0.3)
+        eventually(lambda: ledger.take([offer]) == "a", seconds=BEAT_S / 2)  # it is not only told with the beat
         assert other.take([offer]) is None
         assert ledger.use("a") == other.use("a")
         assert ledger.use("a")[:2] == (3, 4)
@@ -208,7 +210,7 @@ store.close()
                 began = time.perf_counter()
                 assert [ledger.take([offer]), ledger.use("a").in_flight] == [None, 2]
                 took_s.append(time.perf_counter() - began)
-            assert sum(took_s) < 0.1
+            assert statistics.median(took_s) < 0.005
             assert other.take([offer]) == "a"
             eventually(lambda: caplog.text.count("limits of accounts hold for each process by itself") == 2)
         eventually(lambda: ledger.use("a")[:2] == other.use("a")[:2] == (4, 4))

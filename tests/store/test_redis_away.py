@@ -27,6 +27,14 @@ def store(server: RedisServer) -> Iterator[RedisStore]:
     store.close()
 
 
+@pytest.fixture
+def patient(server: RedisServer) -> Iterator[RedisStore]:
+    """A store for which the server is away only when it is."""
+    store = RedisStore(server.patient_url, retry_s=0.05)
+    yield store
+    store.close()
+
+
 @pytest.fixture(autouse=True)
 def _log_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="agproxy")
@@ -42,7 +50,7 @@ def is_at_rest() -> Callable[[], bool]:
 def check_memory(store: RedisStore, caplog: pytest.LogCaptureFixture, reason: str) -> None:
     began = time.perf_counter()
     use(store)
-    assert time.perf_counter() - began < 1.0  # one wait for each would be minutes
+    assert time.perf_counter() - began < 5.0  # one wait for each would be minutes
     time.sleep(0.2)  # which is several attempts
     use(store)
     assert len(caplog.records) == 1, caplog.text
@@ -96,7 +104,7 @@ def test_silent(
     with server.silent():
         began = time.perf_counter()
         assert store.get("kind:another") is None
-        assert 0.3 < time.perf_counter() - began < 2.0
+        assert 0.3 < time.perf_counter() - began < 4.0
         check_memory(store, caplog, "Timeout")
     check_back(store)
 
@@ -119,15 +127,15 @@ def test_silence_holds_up_each_of_many_once(server: RedisServer, store: RedisSto
         for thread in threads:
             thread.join(20)
     assert len(took_s) == 100
-    assert max(took_s) < 2.0
+    assert max(took_s) < 4.0  # one wait for each use would be 10 s
     eventually(lambda: len(store.items("kind")) == 1020)
 
 
 def test_restarted_between_two_uses_is_not_noticed(
-    server: RedisServer, store: RedisStore, caplog: pytest.LogCaptureFixture
+    server: RedisServer, patient: RedisStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
-        use(store)
+        use(patient)
         server.restart()
     assert caplog.messages == []
 
@@ -238,16 +246,16 @@ def test_server_is_a_replica(
 
 
 def test_script_is_lost_while_it_is_away(
-    server: RedisServer, store: RedisStore, caplog: pytest.LogCaptureFixture
+    server: RedisServer, patient: RedisStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     offer = Offer("a", max_in_flight=3)
-    use(store)
-    assert store.ledger.take([offer]) == "a"
+    use(patient)
+    assert patient.ledger.take([offer]) == "a"
     for _ in range(2):
         server.restart()
-        assert store.ledger.take([offer]) == "a"
-    assert store.ledger.take([offer]) is None
-    use(store)
+        assert patient.ledger.take([offer]) == "a"
+    assert patient.ledger.take([offer]) is None
+    use(patient)
     assert caplog.messages == []
 
 
@@ -262,11 +270,13 @@ def test_comes_and_goes_without_filling_the_log(
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
-def test_closed_while_it_is_away(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_closed_while_it_is_away(
+    server: RedisServer, caplog: pytest.LogCaptureFixture, is_at_rest: Callable[[], bool]
+) -> None:
     store = RedisStore(server.url, retry_s=60)
     server.kill()
     use(store)
-    began = time.perf_counter()
+    assert not is_at_rest()
     store.close()
-    assert time.perf_counter() - began < 0.5
+    eventually(is_at_rest)
     assert len(caplog.records) == 1
