@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from werkzeug import Response
@@ -24,7 +24,7 @@ from agproxy.request import Request
 from agproxy.store import places
 from agproxy.transport import Transport
 from agproxy.underway import Underway
-from agproxy.watcher import Watcher
+from agproxy.watcher import CHECK_INTERVAL_S, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +52,15 @@ def create_app(config_path: str | os.PathLike[str] | None = None) -> "App":
     def find() -> Path | None:
         return config.find(os.environ)
 
-    return App(last_good.load(os.environ), find=find)
+    noted = last_good.load(os.environ)
+    return App(noted.last, find=find, began_with=noted.first)
 
 
 class App:
     """The WSGI callable.
 
     :param clock: gives Unix seconds.
-    :param find: see :class:`~agproxy.watcher.Watcher`.
+    :param find: and ``began_with``: see :class:`~agproxy.watcher.Watcher`.
     """
 
     def __init__(
@@ -68,11 +69,12 @@ class App:
         *,
         clock: Callable[[], float] = time.time,
         find: Callable[[], Path | None] = lambda: None,
+        began_with: Config | None = None,
     ) -> None:
         self.underway = Underway()
-        self._watcher = Watcher(first, os.environ, find)
+        self._watcher = Watcher(first, os.environ, find, began_with)
         self._lock = threading.Lock()
-        store = places.make(first.store.url, os.environ)
+        store = places.make((began_with or first).store.url, os.environ)
         atexit.register(store.close)  # what still waits is written then
         self._gateway = Gateway(
             first,
@@ -88,6 +90,12 @@ class App:
     def log_level(self) -> str:
         """``level`` of ``[log]``."""
         return self._gateway.config.log.level
+
+    def keep_up(self) -> NoReturn:
+        """Take edits over also while no request comes; for a thread of its own."""
+        while True:
+            time.sleep(CHECK_INTERVAL_S)
+            self._current_gateway()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         gateway = self._current_gateway()

@@ -4,6 +4,7 @@
 what each option means.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -184,13 +185,15 @@ def find(environ: Mapping[str, str], *, cwd: Path | None = None, system: Path = 
     :param cwd: where ``./agproxy.ini`` is looked for; None means the current directory.
     :raises ConfigError: ``AGPROXY_CONFIG`` names a file that does not exist.
     """
-    cwd = Path.cwd() if cwd is None else cwd
+    if cwd is None:
+        with contextlib.suppress(FileNotFoundError):  # it may have been removed
+            cwd = Path.cwd()
     if environ.get("AGPROXY_CONFIG"):
-        path = cwd / _expand(environ["AGPROXY_CONFIG"], environ)
+        path = (cwd or Path()) / _expand(environ["AGPROXY_CONFIG"], environ)
         if not os.path.exists(path) or os.path.isdir(path):
             raise ConfigError(f"AGPROXY_CONFIG names {path}, which is not a file; `agproxy init {path}` writes one")
         return path
-    places = (cwd / FILE_NAME, user_path(environ), system)
+    places = (cwd and cwd / FILE_NAME, user_path(environ), system)
     return next((path for path in places if path is not None and os.path.isfile(path)), None)
 
 
@@ -204,11 +207,10 @@ def user_path(environ: Mapping[str, str], *, platform: str = sys.platform) -> Pa
     return Path(environ["HOME"], folder, "agproxy", FILE_NAME) if environ.get("HOME") else None
 
 
-def load(path: Path | None, environ: Mapping[str, str], *, warns: bool = True) -> Config:
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """The configuration of a file, or the defaults for None.
 
     :param environ: gives ``env:NAME`` values, ``~``, and ``GEMINI_API_KEY`` when the file names no account.
-    :param warns: whether to say in the log that others can read the keys in it.
     :raises ConfigError: the file cannot be used; the message names file, line, section and option.
     """
     if path is None:
@@ -219,8 +221,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, warns: bool = True) -
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     config = parsed(content, path, environ, stamp=Stamp.of(state))
-    is_open = os.name != "nt" and state.st_mode & stat.S_IROTH
-    if warns and is_open and any(map(_holds_key, ini.parse(content).values())):
+    if os.name != "nt" and state.st_mode & stat.S_IROTH and any(map(_holds_key, ini.parse(content).values())):
         log.warning("every user of this machine can read the keys in %s; to stop that: chmod 600 %s", path, path)
     return config
 

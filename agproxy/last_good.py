@@ -1,38 +1,116 @@
-"""The configuration for workers that start while the file cannot be used: a broken edit ends no service.
+"""What the workers of one service agree on: a broken edit ends none of them, and turns none of them back.
 
-A server's master process remembers what it read last, and its workers are forked from it. The file is read in vain by
-each of them all the same, so it is taken over as soon as it is mended.
+gunicorn's master opens a nameless file in memory before it forks. A worker that takes a configuration over notes it
+there; one that starts while the INI cannot be used goes by that. What only a restart changes stays as the service
+began. Where no master has opened a file, each process goes by the INI alone.
 """
 
 import contextlib
 import logging
-from collections.abc import Mapping
+import os
+import pickle
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from agproxy import config
 from agproxy.config import Config
 from agproxy.errors import ConfigError
 
+if sys.platform != "win32":
+    import fcntl
+
 log = logging.getLogger(__name__)
 
-_remembered: Config | None = None
+_SUM_BYTES = 4
+_MAX_BYTES = 64 << 20
 
 
-def remember(environ: Mapping[str, str]) -> None:
-    """Read the configuration that holds now, and keep it if it can be used."""
-    global _remembered
-    with contextlib.suppress(ConfigError):  # which a worker that starts then tells
-        _remembered = config.load(config.find(environ), environ, warns=False)
+class Noted(NamedTuple):
+    """What has been noted.
 
-
-def load(environ: Mapping[str, str]) -> Config:
-    """The configuration that holds, or else the last one that could be used.
-
-    :raises ConfigError: it cannot be used, and none is remembered.
+    :param first: the configuration that the service began with.
+    :param last: the one that was taken over last.
     """
+
+    first: Config
+    last: Config
+
+
+class Notebook:
+    """A file without a name: processes that were forked after it was opened have it, and nobody else."""
+
+    def __init__(self) -> None:
+        if sys.platform == "linux":
+            self._file = os.memfd_create("agproxy")
+        else:
+            with tempfile.TemporaryFile() as file:
+                self._file = os.dup(file.fileno())
+
+    def note(self, taken: Config) -> None:
+        """Note what this process goes by from now on."""
+        with self._locked():
+            before = self._read()
+            content = pickle.dumps(Noted(before.first if before else taken, taken))
+            os.pwrite(self._file, zlib.crc32(content).to_bytes(_SUM_BYTES, "big") + content, 0)
+            os.truncate(self._file, _SUM_BYTES + len(content))
+
+    def read(self) -> Noted | None:
+        """What stands there; None when there is nothing yet, or whoever wrote last was killed meanwhile."""
+        with self._locked():
+            return self._read()
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._file)
+
+    def _read(self) -> Noted | None:
+        found = os.pread(self._file, _MAX_BYTES, 0)
+        content = found[_SUM_BYTES:]
+        if not content or zlib.crc32(content).to_bytes(_SUM_BYTES, "big") != found[:_SUM_BYTES]:
+            return None
+        noted: Noted = pickle.loads(content)  # noqa: S301 - nobody but our own processes has the file
+        return noted
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep the other processes away; a killed one lets go."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+_notebook: Notebook | None = None
+
+
+def share() -> None:
+    """Let the processes that are forked from this one agree from now on."""
+    global _notebook
+    _notebook = Notebook()
+
+
+def note(taken: Config) -> None:
+    """Tell the workers that start later that this configuration has been taken over."""
+    if _notebook is not None:
+        _notebook.note(taken)
+
+
+def load(environ: Mapping[str, str]) -> Noted:
+    """The configuration that holds, or else the last one that did, and that which the service began with.
+
+    :raises ConfigError: it cannot be used, and no worker has taken one over yet.
+    """
+    noted = _notebook.read() if _notebook is not None else None
     try:
-        return config.load(config.find(environ), environ)
+        found = config.load(config.find(environ), environ)
     except ConfigError as error:
-        if _remembered is None:
+        if noted is None:
             raise
         log.warning("a worker starts with the configuration before the last change, for that cannot be used: %s", error)
-        return _remembered
+        return noted
+    note(found)
+    return Noted(noted.first if noted else found, found)

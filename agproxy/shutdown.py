@@ -35,16 +35,23 @@ _Handler = Callable[[int, FrameType | None], Any]
 _Connection = tuple[int, Any]  # a descriptor and the address at the other end, for descriptors are used again
 
 
-def install(underway: Underway) -> None:
+def install(underway: Underway) -> bool:
     """Let what is under way end in order when the worker that this process is, or becomes, is told to stop.
 
     Does nothing under other servers.
+
+    :returns: whether this process is a worker.
     """
-    _chain(underway)
-    underway.at_first = lambda: _chain(underway)  # with --preload the worker came after the import
+
+    def chain() -> None:
+        _chain(underway)
+
+    underway.at_first = chain  # with --preload the worker came after the import
+    return _chain(underway)
 
 
-def _chain(underway: Underway) -> None:
+def _chain(underway: Underway) -> bool:
+    is_chained = False
     for number in _SIGNALS:
         before = signal.getsignal(number)
         worker: Any = getattr(before, "__self__", None)
@@ -54,6 +61,8 @@ def _chain(underway: Underway) -> None:
             with contextlib.suppress(ValueError):  # not in the main thread: no signal can be handled
                 signal.signal(number, _chained(before, underway, addresses, limit_s))
                 signal.siginterrupt(number, number != signal.SIGTERM)  # as gunicorn had it
+            is_chained = True
+    return is_chained
 
 
 def _is_worker(candidate: Any) -> bool:

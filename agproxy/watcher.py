@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from agproxy import last_good
 from agproxy.config import Config, load
 from agproxy.errors import ConfigError
 from agproxy.stamps import Stamp, stamp_of
@@ -14,7 +15,7 @@ from agproxy.store import places
 log = logging.getLogger(__name__)
 
 # Together less than two seconds: whoever asks two seconds after an edit is served by it.
-_CHECK_INTERVAL_S = 0.5
+CHECK_INTERVAL_S = 0.5
 _SETTLED_S = 1.4
 
 
@@ -25,16 +26,21 @@ class Watcher:
     the file is still the same after reading.
 
     :param find: where the file is, as long as there is none.
+    :param began_with: what the service was started with, if that was something else.
     """
 
     def __init__(
-        self, config: Config, environ: Mapping[str, str], find: Callable[[], Path | None] = lambda: None
+        self,
+        config: Config,
+        environ: Mapping[str, str],
+        find: Callable[[], Path | None] = lambda: None,
+        began_with: Config | None = None,
     ) -> None:
         self._config = config
         self._find = find
         self._environ = environ
-        self._bound = (config.server.host, config.server.port)
-        self._store = self._store_of(config)
+        self._began_with = began_with or config
+        self._tell_of_restart(self._began_with, config)
         self._lock = threading.Lock()
         self._next_check = float("-inf")
         self._seen: tuple[Stamp | None, ...] = ()  # the state at the last check
@@ -49,7 +55,7 @@ class Watcher:
         """
         if now >= self._next_check and self._lock.acquire(blocking=False):
             try:
-                self._next_check = now + _CHECK_INTERVAL_S
+                self._next_check = now + CHECK_INTERVAL_S
                 if files := self._config.files or self._found():
                     self._check(files, now)
             finally:
@@ -84,6 +90,8 @@ class Watcher:
         if now - self._seen_since < _SETTLED_S and not all(_is_settled(stamp, time.time_ns()) for stamp in looked_at):
             return
         try:
+            if not seen[0].size and any(stamp.size for stamp in self._config.stamps[:1] if stamp):
+                raise ConfigError(f"{path} is empty")  # an editor was killed, say; it would let everybody in
             config = load(path, self._environ)
         except ConfigError as error:
             if _stamps(files) == seen:
@@ -95,17 +103,33 @@ class Watcher:
 
     def _swap(self, config: Config) -> None:
         before, self._config = self._config, config
+        last_good.note(config)
         log.info("configuration read again from %s", config.path)
-        bound = (config.server.host, config.server.port)
-        if bound not in (self._bound, (before.server.host, before.server.port)):
+        if _is_demo(config) and not _is_demo(before):
+            log.warning("%s names no account: THE ANSWERS ARE MADE UP from now on, no model is called", config.path)
+        self._tell_of_restart(before, config)
+
+    def _tell_of_restart(self, before: Config, config: Config) -> None:
+        """Say what has changed that is read at the start only."""
+        bound = _bound(config)
+        if bound not in (_bound(self._began_with), _bound(before)):
             log.warning("restart agproxy to listen on host %s, port %d: both are read only at the start", *bound)
         store = self._store_of(config)
-        if store not in (self._store, self._store_of(before)):
+        if store not in (self._store_of(self._began_with), self._store_of(before)):
             shown = places.address(config.store.url, self._environ)
             log.warning("restart agproxy to keep state in %s: [store] is read only at the start", shown)
 
     def _store_of(self, config: Config) -> str:
         return places.place_of(config.store.url, self._environ)
+
+
+def _bound(config: Config) -> tuple[str, int]:
+    return config.server.host, config.server.port
+
+
+def _is_demo(config: Config) -> bool:
+    """Whether only the demo answers."""
+    return all(account.type == "demo" for account in config.accounts)
 
 
 def _is_settled(state: Stamp | None, now_ns: int) -> bool:

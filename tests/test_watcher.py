@@ -73,6 +73,46 @@ class TestWatcher:
         (record,) = caplog.records
         assert "line 2: [log] level = loud: must be one of debug" in record.getMessage()
 
+    def test_empty_file_is_no_edit(self, watcher: Watcher, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+        self.rewrite(file, "")
+        assert [watcher.current(now).log.level for now in range(4)] == ["info"] * 4
+        assert len(caplog.records) == 1
+        assert f"the change is not taken, the configuration before it stays in force: {file} is empty" in caplog.text
+        self.rewrite(file, "[log]\nlevel = error\n")
+        assert [watcher.current(now).log.level for now in (4, 6)] == ["info", "error"]
+
+    def test_file_that_was_empty_may_be_so_again(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+        watcher = Watcher(loaded(file, ""), {})
+        first = watcher.current(0)
+        self.rewrite(file, "")
+        assert [watcher.current(now) is first for now in (1, 3)] == [True, False]
+        assert caplog.messages == []
+
+    def test_demo_in_place_of_accounts_is_said(
+        self, watcher: Watcher, file: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for start, text in enumerate(("[account:a]\napi_key = k\n", "[log]\nlevel = info\n", "[log]\nlevel = error\n")):
+            assert caplog.text.count("MADE UP") == (start == 2)
+            self.rewrite(file, text)
+            for now in range(3):
+                watcher.current(10 * start + now)
+        assert caplog.text.count("agproxy.ini names no account: THE ANSWERS ARE MADE UP from now on") == 1
+
+    def test_what_the_service_began_with_holds_until_a_restart(
+        self, file: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        began_with = loaded(file, "[store]\nurl = memory:\n[server]\nport = 9000\n")
+        config = loaded(file, "[store]\nurl = sqlite:/nowhere/state.db\n[server]\nport = 9001\n")
+        watcher = Watcher(config, {}, began_with=began_with)
+        assert caplog.messages == [
+            "restart agproxy to listen on host 127.0.0.1, port 9001: both are read only at the start",
+            "restart agproxy to keep state in sqlite:/nowhere/state.db: [store] is read only at the start",
+        ]
+        self.rewrite(file, "[store]\nurl = memory:\n[server]\nport = 9000\n")
+        for now in range(3):
+            watcher.current(now)
+        assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 2
+
     def test_mended_edit_is_taken(self, watcher: Watcher, file: Path) -> None:
         self.rewrite(file, "[log]\nlevel = loud\n")
         for now in range(3):
@@ -106,7 +146,7 @@ class TestWatcher:
         first = "[store]\nurl = sqlite:first.db\n"
         watcher = Watcher(loaded(file, first, environ), environ)
         said = []
-        for start, text in enumerate(("", "[log]\nlevel = error\n", "[store]\nurl = memory:\n", first)):
+        for start, text in enumerate(("[log]\n", "[log]\nlevel = error\n", "[store]\nurl = memory:\n", first)):
             caplog.clear()
             self.rewrite(file, text)
             for now in range(3):

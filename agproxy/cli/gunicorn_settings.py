@@ -5,7 +5,6 @@ lie in the current folder. Names an older gunicorn does not know are ignored by 
 Settings: https://docs.gunicorn.org/en/stable/settings.html
 """
 
-import os as _os
 from typing import Any as _Any
 
 from agproxy import last_good as _last_good
@@ -17,6 +16,6 @@ keepalive = 75  # seconds; longer than the idle time of usual HTTP clients
 control_socket_disable = True  # gunicorn 25 and newer would open one file in the home for all its instances
 
 
-def pre_fork(server: _Any, worker: _Any) -> None:
-    """Remember the configuration, for a worker that starts after an edit which broke it."""
-    _last_good.remember(_os.environ)
+def on_starting(server: _Any) -> None:
+    """Let the workers agree; the master calls this before it forks any."""
+    _last_good.share()

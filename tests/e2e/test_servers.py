@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.e2e.conftest import Agproxy, Serve, accounts_ini, environment, gunico
 from tests.fake_google import FakeGoogle, slow, text
 from tests.ports import free_port
 
+SETTINGS = ("--config", "python:agproxy.cli.gunicorn_settings")
 RULE = "[models]\ngpt-4o = gemini-2.5-pro\n"
 QUESTION = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -141,47 +143,88 @@ def test_an_edited_configuration_is_taken_over(serve: Serve, google: FakeGoogle)
     assert agproxy.chat().headers["X-Mapped-Model"] == "gemini-2.5-pro"
 
 
-class TestWorkersThatStartAfterABrokenEdit:
-    """With ``agproxy serve`` and with its settings for gunicorn they have the configuration before the edit."""
+class TestEdits:
+    """With ``agproxy serve`` and with its settings for gunicorn."""
 
     @pytest.fixture(params=["serve", "gunicorn"])
     def agproxy(self, request: pytest.FixtureRequest, tmp_path: Path, google: FakeGoogle) -> Iterator[Agproxy]:
-        path, port = tmp_path / "agproxy.ini", free_port()
+        folder = tmp_path / "etc"
+        folder.mkdir()
+        path, port = folder / "agproxy.ini", free_port()
         path.write_text(RULE + f"[server]\nport = {port}\n[log]\nlevel = debug\n" + accounts_ini(google, "a"))
         path.chmod(0o600)
         argv = [sys.executable, "-m", "agproxy", "serve", "--workers", "2"]
         if request.param == "gunicorn":
-            argv = [*gunicorn_argv(port, workers=2), "--config", "python:agproxy.cli.gunicorn_settings"]
-        env = environment(tmp_path, AGPROXY_CONFIG=str(path))
-        with running(argv, f"http://127.0.0.1:{port}", path, tmp_path / "log", env, tmp_path) as agproxy:
-            wait_for(lambda: len(workers(agproxy)) == 2)
+            argv = [*gunicorn_argv(port, workers=2), "--log-level", "debug", *SETTINGS]
+        env, cwd = environment(tmp_path, AGPROXY_CONFIG=str(path)), tmp_path / "cwd"
+        cwd.mkdir()
+        with running(argv, f"http://127.0.0.1:{port}", path, tmp_path / "log", env, cwd) as agproxy:
+            wait_for(lambda: len(serving(agproxy)) == 2)
             yield agproxy
+
+    @staticmethod
+    def models(agproxy: Agproxy) -> set[str]:
+        """What clients are answered by."""
+        found = set()
+        for _ in range(12):  # workers that have been killed could not refuse their connections
+            with contextlib.suppress(requests.ConnectionError):
+                found.add(agproxy.chat().headers["X-Mapped-Model"])
+        return found
+
+    @staticmethod
+    def replace_workers(agproxy: Agproxy, how: str) -> None:
+        """Until two others serve."""
+        before = len(workers(agproxy))
+        if how == "renewed":
+            agproxy.process.send_signal(signal.SIGHUP)
+        for pid in workers(agproxy)[-2:] if how == "killed" else ():
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: len(workers(agproxy)) == before + 2 and set(workers(agproxy)[-2:]) <= serving(agproxy))
 
     @pytest.mark.parametrize("how", ["killed", "renewed"])
     @pytest.mark.parametrize("edit", ["broken", "gone"])
-    def test_they_serve_and_take_it_over_when_it_is_mended(self, agproxy: Agproxy, how: str, edit: str) -> None:
-        good = agproxy.ini.read_text()
+    def test_workers_that_start_after_a_broken_one(self, agproxy: Agproxy, how: str, edit: str) -> None:
+        good = agproxy.ini.read_text().replace("gemini-2.5-pro", "gemini-flash-lite-latest")
+        agproxy.ini.write_text(good)
+        wait_for(lambda: agproxy.log().count("configuration read again") == 2)  # though nobody asks
         if edit == "gone":
             agproxy.ini.unlink()
         else:
             agproxy.ini.write_text(good.replace("[models]", "[modles]"))
-        if how == "renewed":
-            agproxy.process.send_signal(signal.SIGHUP)
-        for pid in workers(agproxy) if how == "killed" else ():
-            os.kill(pid, signal.SIGKILL)
+        self.replace_workers(agproxy, how)
         wait_for(lambda: agproxy.log().count("a worker starts with the configuration before the last change") >= 2)
-        for _ in range(10):  # workers that have been killed could not refuse their connections
-            with contextlib.suppress(requests.ConnectionError):
-                assert agproxy.chat().headers["X-Mapped-Model"] == "gemini-2.5-pro"
-        agproxy.ini.write_text(good.replace("gemini-2.5-pro", "gemini-2.5-flash"))
-        wait_for(lambda: agproxy.chat().headers["X-Mapped-Model"] == "gemini-2.5-flash")
+        assert self.models(agproxy) == {"gemini-flash-lite-latest"}
+        agproxy.ini.write_text(good.replace("gemini-flash-lite-latest", "gemini-2.5-flash"))
+        wait_for(lambda: self.models(agproxy) == {"gemini-2.5-flash"})
         reason = "AGPROXY_CONFIG names" if edit == "gone" else "unknown section [modles]; did you mean 'models'?"
         assert reason in agproxy.log()
+
+    def test_new_store_waits_for_a_restart_in_new_workers_too(self, agproxy: Agproxy) -> None:
+        assert agproxy.chat().ok
+        with agproxy.ini.open("a") as file:
+            file.write(f"[store]\nurl = sqlite:{agproxy.ini.parent / 'other.db'}\n")
+        wait_for(lambda: agproxy.log().count("restart agproxy to keep state in sqlite:") == 2)
+        self.replace_workers(agproxy, "killed")
+        wait_for(lambda: agproxy.log().count("restart agproxy to keep state in sqlite:") == 4)
+        assert self.models(agproxy) == {"gemini-2.5-pro"}
+        assert not list(agproxy.ini.parent.glob("other.db*"))
+
+    def test_folder_that_it_was_started_in_is_removed(self, agproxy: Agproxy, tmp_path: Path) -> None:
+        (tmp_path / "cwd").rmdir()
+        self.replace_workers(agproxy, "killed")
+        assert self.models(agproxy) == {"gemini-2.5-pro"}
 
 
 def workers(agproxy: Agproxy) -> list[int]:
     """The processes that gunicorn has begun, in order."""
     return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", agproxy.log())]
+
+
+def serving(agproxy: Agproxy) -> set[int]:
+    """The processes that have answered somebody, after some more have asked."""
+    with ThreadPoolExecutor(16) as pool, contextlib.suppress(requests.ConnectionError):
+        list(pool.map(lambda _: agproxy.get("/healthz"), range(32)))
+    return {int(pid) for pid in re.findall(r"\[(\d+)\] \[DEBUG\] GET /healthz", agproxy.log())}
 
 
 def test_an_edit_of_some_age_holds_at_once(serve: Serve) -> None:
