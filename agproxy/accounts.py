@@ -34,6 +34,7 @@ class Wanted:
     :param quota: what the quota that is used is counted by.
     :param session: tells conversations apart; one keeps its account, whose caches know it. Empty = it is none.
     :param claims: whether the account that is taken first is the conversation's from then on.
+    :param beside: name of the account that answers the same request already, and so the first choice for this one.
     :param is_limited: whether the limits of accounts count for it.
     :param without: names of accounts that cannot answer for the model.
     """
@@ -42,6 +43,7 @@ class Wanted:
     quota: str
     session: str = ""
     claims: bool = False
+    beside: str = ""
     is_limited: bool = True
     without: frozenset[str] = frozenset()
 
@@ -92,7 +94,7 @@ class Pool:
         serving = self._serving(wanted)
         rests = self.pauses.of(serving, wanted.quota, now)
         candidates = {each.name: each for each in serving if not rests[each.name] and each.name not in tried}
-        sticky = self._sticky(wanted.session)
+        sticky = self._sticky(wanted)
         if self._scheduling.mode == "cache_first" and self._scheduling.pin not in candidates:
             own = self._own(candidates.get(sticky), rests.get(sticky), wanted, now, who)
             if isinstance(own, Account) or (own is not None and own.until - now <= patience_s):
@@ -162,10 +164,13 @@ class Pool:
     def _serving(self, wanted: Wanted) -> Sequence[Account]:
         return [each for each in self.accounts if each.serves(wanted.model) and each.name not in wanted.without]
 
-    def _sticky(self, session: str) -> str:
-        if not session or self._scheduling.mode == "performance_first":
+    def _sticky(self, wanted: Wanted) -> str:
+        """The name of the account that the conversation is with, or empty."""
+        if self._scheduling.mode == "performance_first":
             return ""
-        return self._store.get(f"session:{session}") or ""
+        if wanted.beside or not wanted.session:
+            return wanted.beside
+        return self._store.get(f"session:{wanted.session}") or ""
 
     def _own(
         self, account: Account | None, resting: Rest | None, wanted: Wanted, now: float, who: Hashable

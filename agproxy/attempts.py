@@ -43,7 +43,7 @@ class Attempts:
         self._gateway = gateway
         self._pool = gateway.pool
         self._cancel = cancel
-        self._session = session
+        self._session = session if ask.sticks else ""  # that is bound to whoever answers
         self._begins = session if ask.sticks and not is_begun else ""
         self._wanted = Wanted(
             model,
@@ -67,6 +67,15 @@ class Attempts:
     def wait_for(self, others: int) -> None:
         """Have patience for so many requests beside this one: where there is room for one they take turns."""
         self._patience_s *= 1 + others
+
+    def go_beside(self, other: "Attempts") -> None:
+        """Be with another request of the same conversation, with the account that it has; only before the first.
+
+        Where the conversation stays is for the other one to say.
+        """
+        assert other.account is not None  # noqa: S101 (it has begun)
+        self._wanted = replace(self._wanted, beside=other.account.name)
+        self._session = self._begins = ""
 
     def first(self) -> Account:
         """The account for the first attempt.
@@ -108,8 +117,7 @@ class Attempts:
     def succeeded(self) -> None:
         """The account's answer has begun."""
         assert self.account is not None  # noqa: S101 (it has just answered)
-        session = self._session if self.ask.sticks else ""
-        self._pool.succeeded(self.account, quota=self._wanted.quota, session=session, since=self._since)
+        self._pool.succeeded(self.account, quota=self._wanted.quota, session=self._session, since=self._since)
 
     def release(self) -> None:
         """The exchange is over: the account has room for another. Does nothing when that was said before."""

@@ -139,8 +139,6 @@ class Call:
         attempts = self._attempts
         if self._first is not None:
             self._follow(self._first)
-        if self._is_split:
-            self._ask_for_others(range(1, self._wanted))
         model = self.model
         try:
             account = attempts.first()
@@ -172,12 +170,11 @@ class Call:
         return following
 
     def _turn_from(self, model: str) -> None:
-        """Make the request what it has to be for the model that is asked now, if that is another."""
-        if self.model == model:
-            return
-        self._repairs = self._repairs.for_model(self.model)
-        self._asked = self._signed(self._given, self.model)
-        self._chat = self._asked if self._others is None else alone(self._asked, 0)
+        """Make the request what it has to be for the model that is asked now, and ask for the others beside it."""
+        if self.model != model:
+            self._repairs = self._repairs.for_model(self.model)
+            self._asked = self._signed(self._given, self.model)
+            self._chat = self._asked if self._others is None else alone(self._asked, 0)
         if self._is_split:
             self._ask_for_others(range(1, self._wanted))
 
@@ -345,6 +342,8 @@ class Call:
             first._accepted.wait(_HEAD_START_S)
         self.cancel.check()
         self._repairs = first._repairs.copy()
+        if self.session == first.session:  # the prompts of Completions are conversations of their own
+            self._attempts.go_beside(first._attempts)
 
 
 def _is_seen(event: Event) -> bool:

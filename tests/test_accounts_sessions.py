@@ -72,6 +72,37 @@ class TestSessions:
         assert world.take(session="mine", tried={"a"}) == "b"
 
 
+class TestBeside:
+    """Requests for further answers of a conversation, beside the first one."""
+
+    def test_go_where_the_first_one_is(self) -> None:
+        world = abc()
+        world.succeed("b", session="mine")
+        assert [world.take(session="mine", beside="c") for _ in range(3)] == list("ccc")
+
+    def test_go_elsewhere_when_it_rests_or_was_tried(self) -> None:
+        world = abc()
+        assert world.take(beside="a", tried={"a"}) == "b"
+        world.rest("a", QUOTA)
+        assert world.take(beside="a") == "c"
+
+    def test_go_elsewhere_when_it_is_full(self) -> None:
+        world = World(account("a", max_in_flight=2), account("b"), account("c"))
+        assert [world.take(beside="a") for _ in range(4)] == list("aabc")
+
+    def test_pinned_account_comes_first(self) -> None:
+        assert abc(pin="c").take(beside="a") == "c"
+
+    def test_cache_first_waits_for_it(self) -> None:
+        world = World(account("a", max_in_flight=1), account("b"), mode="cache_first")
+        assert world.take(beside="a", patience_s=20.0) == "a"
+        assert world.wait(beside="a", patience_s=20.0).until == NOW + 0.02
+
+    def test_performance_first_takes_turns(self) -> None:
+        world = abc(mode="performance_first")
+        assert [world.take(beside="a") for _ in range(3)] == list("abc")
+
+
 class TestModes:
     def test_cache_first_waits_for_the_sessions_account(self) -> None:
         world = abc(mode="cache_first")

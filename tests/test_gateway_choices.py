@@ -2,7 +2,9 @@
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -79,6 +81,20 @@ class TwoQueues(FakeTransport):
         answer = self.others.post(url, headers, body, timeout_s=timeout_s, cancel=cancel)
         if isinstance(answer, Unfinished):
             answer.cancel = cancel
+        return answer
+
+
+class Overlapping(FakeTransport):
+    """Gives no answer before so many requests are under way together; refusals come at once."""
+
+    def __init__(self, answers: list[FakeAnswer | UpstreamError], count: int) -> None:
+        super().__init__(answers)
+        self.together = threading.Barrier(count)
+
+    def post(self, url: str, headers: Any, body: bytes, *, timeout_s: float, cancel: Cancel) -> Answer:
+        answer = super().post(url, headers, body, timeout_s=timeout_s, cancel=cancel)
+        if answer.status == 200:
+            self.together.wait(WAIT_S)
         return answer
 
 
@@ -199,6 +215,40 @@ class TestWhereItGivesOne:
         for _ in range(2):
             world.events(chat)
         assert world.tried == "a" * 7
+
+    @both
+    def test_calls_of_a_first_turn_stay_together_although_they_overlap(self, stream: bool) -> None:
+        world = World()
+        world.transport = world.gateway.transport = Overlapping([one_only(), *(said() for _ in range(9))], 3)
+        world.events(THREE, stream=stream)
+        assert world.tried == "a" * 4
+        another = replace(THREE, messages=(Message("user", (TextPart("Another."),)),))
+        call = world.call(another, stream=stream)
+        assert len(fold(call.events()).others) == 2
+        assert (world.tried[4:], call.account and call.account.name) == ("bbb", "b")
+        further = (*another.messages, Message("assistant", (TextPart("Hi."),)), *HELLO.messages)
+        world.events(replace(THREE, messages=further), stream=stream)
+        assert world.tried[7:] == "bbb"
+
+    def test_requests_alike_that_come_at_once_are_spread_as_wholes(self) -> None:
+        world = World()
+        transport = Overlapping([one_only(), *(said() for _ in range(9))], 3)
+        world.transport = world.gateway.transport = transport
+        world.events(THREE)
+        transport.together = threading.Barrier(6)
+        with ThreadPoolExecutor(2) as threads:
+            assert [len(fold(events).others) for events in threads.map(world.events, [THREE] * 2)] == [2, 2]
+        assert Counter(world.tried[4:]) == {"a": 3, "b": 3}
+
+    def test_conversation_stays_with_the_account_of_the_first_choice(self) -> None:
+        world = world_of([several("a", "b"), said()], [per_minute(), said("c")])
+        call = world.call(THREE)
+        assert texts(fold(call.events())) == ["a", "b", "c"]
+        assert isinstance(world.transport, TwoQueues)
+        assert (world.transport.others.tried, call.account and call.account.name) == (["a", "b"], "a")
+        world.now += 60
+        world.events()
+        assert world.tried == "aa"
 
     def test_calls_rotate_accounts_as_any_other(self) -> None:
         world = world_of([one_only(), said("a")], [refused(503), said("b"), said("c")])
@@ -382,6 +432,15 @@ class TestSeveralConversations:
         assert isinstance(world.transport, TwoQueues)
         sent = [json.loads(body)["contents"][0]["parts"][0]["text"] for body in world.transport.others.bodies]
         assert (len(answers), sorted(sent)) == (3, ["Hello.", "Ho", "Ho"])
+
+    @both
+    def test_are_spread(self, stream: bool) -> None:
+        world = World()
+        world.transport = world.gateway.transport = Overlapping([said() for _ in range(3)], 3)
+        third = (Message("user", (TextPart("Hey"),)),)
+        call = world.call(replace(HELLO, further_messages=(self.OTHER, third)), stream=stream)
+        assert len(fold(call.events()).others) == 2
+        assert (sorted(world.tried), call.account and call.account.name) == (list("abc"), "a")
 
 
 class TestCount:

@@ -87,6 +87,24 @@ class TestFairness:
         at_once(lambda number: agproxy.chat(user="u", prompt_cache_key="mine", **question(number)), 20)
         assert len(set(keys(google))) == 1
 
+    def test_choices_of_one_request_go_to_one_account(self, serve: Serve, google: FakeGoogle) -> None:
+        """The model gives one at a time, so that they are asked for side by side."""
+        agproxy = serve("a", "b", "c")
+        agproxy.chat(model=FLASH, n=2, **question(0))
+        assert all("Multiple candidates" in str(request.refusal) for request in google.refusals)
+        google.reset()
+        together = threading.Barrier(3)
+
+        def answer(_: RecordedRequest) -> Answer:
+            together.wait(20)
+            return text("Saved")
+
+        google.default = answer
+        response = agproxy.chat(model=FLASH, n=3, **question(1))
+        assert len(response.json()["choices"]) == 3
+        assert keys(google) == ["b"] * 3
+        assert response.headers["X-Account-Email"] == "b@example.com"
+
 
 class TestLimits:
     def test_no_more_at_once_than_an_account_may_have(self, serve: Serve, google: FakeGoogle) -> None:
