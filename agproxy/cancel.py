@@ -39,7 +39,7 @@ class Cancel:
             self.cancel()
 
     def forget(self) -> None:
-        """The connection goes back to its pool; it is no longer ours to stop."""
+        """The connection goes back to its pool; it is no longer ours to stop, nor being stopped."""
         with self._lock:
             self._sock = None
 
@@ -67,10 +67,10 @@ class Cancel:
                 self.cancelled.set()
             sock, self._sock = self._sock, None
             also, self._also = self._also, []
-        if sock is not None:
-            with contextlib.suppress(OSError):  # it is closed already, which is what we want
-                sock.shutdown(socket.SHUT_RDWR)
-        elif self.told is not None:
+            if sock is not None:  # within the lock: ``forget`` must not let it go before
+                with contextlib.suppress(OSError):  # it is closed already, which is what we want
+                    sock.shutdown(socket.SHUT_RDWR)
+        if sock is None and self.told is not None:
             self.told(self.error)
         for other in also:
             other.cancel(self._error)

@@ -42,12 +42,6 @@ current = threading.local()
 _NAMES = Names()
 
 
-def _note(sock: socket.socket | None, *, reused: bool) -> None:
-    cancel: Cancel | None = getattr(current, "cancel", None)
-    if cancel is not None:
-        cancel.note(sock, reused=reused)
-
-
 def _is_readable(sock: socket.socket, new_poll: Callable[[], Any]) -> bool:
     poll = new_poll()
     poll.register(sock.fileno(), select.POLLIN)
@@ -65,6 +59,7 @@ class _HTTPResponse(http.client.HTTPResponse):
 
 class _HTTPConnection(HTTPConnection):
     _held: list[Any] | None = None
+    _cancel: Cancel | None = None  # that of the exchange in which it is
     response_class = _HTTPResponse
 
     def connect(self) -> None:
@@ -75,7 +70,19 @@ class _HTTPConnection(HTTPConnection):
             raise ConnectTimeoutError(self, "the handshake took too long") from error
         except ConnectionError as error:
             raise ssl.SSLError("the connection broke in the handshake") from error
-        _note(self.sock, reused=False)
+        self.note(reused=False)
+
+    def note(self, *, reused: bool) -> None:
+        """Let the exchange that the thread is in stop the connection."""
+        self._cancel = getattr(current, "cancel", None)
+        if self._cancel is not None:
+            self._cancel.note(self.sock, reused=reused)
+
+    def forget(self) -> None:
+        """The exchange is over: whoever stops it from now on must not stop the next one."""
+        cancel, self._cancel = self._cancel, None
+        if cancel is not None:
+            cancel.forget()
 
     def _new_conn(self) -> socket.socket:
         """As urllib3 does it, but that the name is not looked up for longer than a connection may take."""
@@ -138,17 +145,18 @@ class _HTTPPool(urllib3.HTTPConnectionPool):
 
     def _make_request(self, conn: Any, *args: Any, **kwargs: Any) -> Any:
         if conn.sock is not None:
-            _note(conn.sock, reused=True)
+            conn.note(reused=True)
         return super()._make_request(conn, *args, **kwargs)
 
+    def _put_conn(self, conn: Any) -> None:
+        """Take a connection back, which happens with the last bytes of an answer, before they are read on."""
+        if conn is not None:
+            conn.forget()
+        super()._put_conn(conn)
 
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
+
+class _HTTPSPool(_HTTPPool, urllib3.HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
-
-    def _make_request(self, conn: Any, *args: Any, **kwargs: Any) -> Any:
-        if conn.sock is not None:
-            _note(conn.sock, reused=True)
-        return super()._make_request(conn, *args, **kwargs)
 
 
 _POOLS = MappingProxyType({"http": _HTTPPool, "https": _HTTPSPool})

@@ -1,5 +1,8 @@
 """One exchange is stopped from another thread, and says why."""
 
+import socket
+import threading
+
 import pytest
 
 from agproxy.cancel import Cancel
@@ -62,6 +65,32 @@ def test_body_without_a_length_does_not_end_well_when_it_is_cancelled() -> None:
         with pytest.raises(Stopping):
             next(chunks)
         answer.close()
+
+
+def test_connection_is_not_given_back_while_it_is_shut() -> None:
+    """Else another request would have taken it by the time that it is cut."""
+    cancel = Cancel()
+    order: list[str] = []
+    is_forgotten = threading.Event()
+
+    def forget() -> None:
+        cancel.forget()
+        order.append("given back")
+        is_forgotten.set()
+
+    reader = threading.Thread(target=forget, daemon=True)
+
+    class Slow(socket.socket):
+        def shutdown(self, how: int) -> None:
+            reader.start()
+            is_forgotten.wait(0.1)
+            order.append("shut")
+
+    with Slow() as sock:
+        cancel.note(sock, reused=False)
+        cancel.cancel()
+    reader.join(WAIT_S)
+    assert order == ["shut", "given back"]
 
 
 def test_answer_that_is_made_here_ends_with_the_reason() -> None:

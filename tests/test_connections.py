@@ -1,12 +1,15 @@
 """What may come between a request and its answer: names, handshakes, interim answers, dead connections, web pages."""
 
+import queue
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from agproxy import connections
 from agproxy.cancel import Cancel
 from agproxy.errors import UpstreamCut, UpstreamUnreachable
 from agproxy.transport import Transport
@@ -133,6 +136,64 @@ class TestDeadConnections:
             assert [answer.error_body() for answer in answers] == [b"ok"] * 5
             assert [post(transport, server.url).error_body() for _ in range(2)] == [b"ok"] * 2
         assert (server.connections, len(server.requests)) == (6, 8)
+
+
+class TestGivenBack:
+    """Whoever cancels late must not cut the request that has the connection by then."""
+
+    @pytest.fixture
+    def given_back(self, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+        """What is to be done at the very moment that others can take the connection."""
+        waiting: list[Callable[[], None]] = []
+
+        class Watched(queue.LifoQueue[Any]):
+            def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+                super().put(item, block, timeout)
+                if item is not None and waiting:
+                    waiting.pop()()
+
+        monkeypatch.setattr(connections._HTTPPool, "QueueCls", Watched)
+        return waiting
+
+    @staticmethod
+    def script(answer: bytes, is_late: threading.Event) -> Callable[[Connection], None]:
+        def script(connection: Connection) -> None:
+            connection.request()
+            connection.send(answer)
+            connection.request()
+            connection.send(OK[:-2])
+            is_late.wait(WAIT_S)
+            connection.send(OK[-2:])
+
+        return script
+
+    @pytest.mark.parametrize("answer", [OK, CHUNKED + b"2\r\nok\r\n0\r\n\r\n"], ids=["length", "chunked"])
+    def test_at_once(self, transport: Transport, given_back: list[Callable[[], None]], answer: bytes) -> None:
+        cancel, is_late, others = Cancel(), threading.Event(), []
+
+        def take_it_and_cancel() -> None:
+            others.append(post(transport, server.url))
+            cancel.cancel()
+
+        with Server(self.script(answer, is_late)) as server:
+            given_back.append(take_it_and_cancel)
+            with pytest.raises(UpstreamCut):
+                list(post(transport, server.url, cancel=cancel).chunks())
+            is_late.set()
+            assert [other.error_body() for other in others] == [b"ok"]
+        assert server.connections == 1
+
+    def test_while_the_last_bytes_are_still_to_be_read_on(self, transport: Transport) -> None:
+        """It is free once as much has come as was announced, and not only when the end is asked for."""
+        cancel, is_late = Cancel(), threading.Event()
+        with Server(self.script(OK, is_late)) as server:
+            chunks = post(transport, server.url, cancel=cancel).chunks()
+            assert next(chunks) == b"ok"
+            other = post(transport, server.url)
+            cancel.cancel()
+            is_late.set()
+            assert other.error_body() == b"ok"
+        assert server.connections == 1
 
 
 class TestWebPages:
