@@ -164,6 +164,8 @@ class ChatRequest:
     """One request for an answer.
 
     :param model: the name the client asked for.
+    :param tool_groups: how many of the tools each element of Gemini's own ``tools`` declares, in their order; empty
+        when they are all declared in one.
     :param parallel_calls: whether the answer may hold more than one call.
     :param older_calls: the client knows OpenAI's ``function_call``, and not ``tool_calls`` that replaced it.
     :param json_format: None = text.
@@ -184,6 +186,7 @@ class ChatRequest:
     model: str
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
+    tool_groups: tuple[int, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     parallel_calls: bool = True
     older_calls: bool = False

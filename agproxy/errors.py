@@ -237,7 +237,8 @@ class UpstreamRefusal(UpstreamError):
     :param status: its HTTP status.
     :param reason: google.rpc status word (``RESOURCE_EXHAUSTED``), or None.
     :param error_reasons: ``reason`` of each google.rpc.ErrorInfo in the details (``API_KEY_INVALID``).
-    :param quota_ids: ``quotaId`` of each violation in google.rpc.QuotaFailure.
+    :param quota_ids: ``quotaId`` of each violation in google.rpc.QuotaFailure, and what other answers name instead:
+        ``quota_limit`` of google.rpc.ErrorInfo, or the limit in the message.
     :param details: all of the details, for clients that speak the service's language.
 
     Wire: https://cloud.google.com/apis/design/errors, google/rpc/error_details.proto.

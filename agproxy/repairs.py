@@ -40,6 +40,7 @@ class Repairs:
         self._model = model
         self._store = store
         self._known = self.without
+        self._has_history = any(message.role == "assistant" for message in chat.messages)
         self._lasting: frozenset[str] = frozenset()  # learned by this request, and true of the model
         self._faulty: dict[str, Tool] = {}  # tools of which this request learned something, by name
 
@@ -68,9 +69,7 @@ class Repairs:
         """
         if self.count >= _MAX_REPAIRS:
             return False
-        if upstream.is_about_signature(error):
-            return self.keep_signatures
-        if self._faults(error, upstream):
+        if self._refuses_signatures(error, upstream) or self._faults(error, upstream):
             return True
         if upstream.schema_faults(error):
             return False
@@ -79,7 +78,7 @@ class Repairs:
     def mend(self, error: UpstreamRefusal, upstream: ModuleType, *, used: frozenset[str]) -> None:
         """Do without what ``error`` refuses, from now on; only after ``can_mend``, and with the same ``used``."""
         self.count += 1
-        if upstream.is_about_signature(error):
+        if self._refuses_signatures(error, upstream):
             self.keep_signatures = False
             self._tell("thought signatures")
             return
@@ -98,12 +97,31 @@ class Repairs:
     def _tell(self, what: str) -> None:
         log.info("request mended model=%s without=%s", self._model, " ".join(what.split())[:200])
 
+    def _refuses_signatures(self, error: UpstreamRefusal, upstream: ModuleType) -> bool:
+        """Whether it is about signatures that are still there; without them the same words must mean something else."""
+        return self.keep_signatures and upstream.is_about_signature(error, has_history=self._has_history)
+
     def _faults(self, error: UpstreamRefusal, upstream: ModuleType) -> list[tuple[Tool, str]]:
         """The schema keywords that it refuses and that are not left out yet."""
-        named = [
-            (self._chat.tools[at], word) for at, word in upstream.schema_faults(error) if at < len(self._chat.tools)
+        named = [(self._tool(holder, at), word) for holder, at, word in upstream.schema_faults(error)]
+        return [
+            (tool, word)
+            for tool, word in named
+            if tool is not None and word not in self.dropped.get(tool.name, frozenset())
         ]
-        return [(tool, word) for tool, word in named if word not in self.dropped.get(tool.name, frozenset())]
+
+    def _tool(self, holder: int | None, index: int) -> Tool | None:
+        """The tool that is declared there, if that can be told.
+
+        :param holder: the element of ``tools``; it does not matter when the others declare nothing.
+        :param index: the place among the tools that it declares.
+        """
+        groups = self._chat.tool_groups
+        if groups:
+            if holder is None or index >= sum(groups[holder : holder + 1]):
+                return None
+            index += sum(groups[:holder])
+        return self._chat.tools[index] if index < len(self._chat.tools) else None
 
     def proved(self) -> None:
         """The mended request was answered: what this one did without, the next ones need not try."""

@@ -1,6 +1,7 @@
 """What agproxy does for a client of Gemini's own API beside passing on: accounts, another try, repairs, and errors."""
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -366,12 +367,35 @@ def test_refused_keyword_is_dropped_and_remembered(google: FakeGoogle, path: str
 
 
 @ways
-def test_refused_keyword_of_two_holders_is_googles_word(google: FakeGoogle, path: str) -> None:
+@pytest.mark.parametrize("holder", ["functionDeclarations", "function_declarations"])
+def test_refused_keyword_of_two_holders_is_dropped_where_it_stands(
+    google: FakeGoogle, path: str, holder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    word = {"type": "string"}
+    good: Json = {"type": "object", "properties": {"contains": word}}
+    functions: Json = [{"name": name, "description": "d"} for name in "efgh"]
+    functions[3]["parameters"] = {**good, "contains": word}
+    body = {**HELLO, "tools": [{holder: functions[:1]}, {holder: functions[1:]}]}
+    app = NativeApp(google)
+    with caplog.at_level(logging.INFO):
+        response = app.post(path, body)
+    assert text_of(response) == "Hello from fake Google"
+    assert response.headers["X-Agproxy-Ignored"] == "h.parameters.contains"
+    assert f"request mended model={OLDER} without=contains in the schema of h" in caplog.messages
+    told = mended(google)
+    assert told["tools"] == [{holder: functions[:1]}, {holder: [*functions[1:3], {**functions[3], "parameters": good}]}]
+    google.requests.clear()
+    app.post(path, body)
+    assert [request.body for request in google.requests] == [told]
+
+
+@ways
+@pytest.mark.parametrize("place", ["tools[0].function_declarations[1]", "tools[2].function_declarations[0]"])
+def test_refused_keyword_in_a_place_that_holds_no_function_is_googles_word(
+    google: FakeGoogle, path: str, place: str
+) -> None:
     declared = [{"functionDeclarations": [{"name": name, "description": "d"}]} for name in "fg"]
-    place = "tools[1].function_declarations[0].parameters"
-    google.enqueue(
-        error(400, message=f"Invalid JSON payload received. Unknown name \"x\" at '{place}': Cannot find field.")
-    )
+    google.enqueue(unknown("x", f"{place}.parameters"))
     response = NativeApp(google).post(path, {**HELLO, "tools": declared})
     assert 'Unknown name "x"' in error_of(response)["message"]
     assert len(google.requests) == 1

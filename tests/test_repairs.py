@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agproxy.chat import ChatRequest, Tool
+from agproxy.chat import ChatRequest, Message, Tool
 from agproxy.errors import UpstreamRefusal
 from agproxy.repairs import Repairs
 from agproxy.store.memory import MemoryStore
@@ -66,8 +66,9 @@ def answered(store: MemoryStore, refusal: UpstreamRefusal, chat: ChatRequest = H
     repairs.proved()
 
 
-def fault(keyword: str, index: int = 0) -> UpstreamRefusal:
-    return UpstreamRefusal(f"Unknown name \"{keyword}\" at 'tools[0].function_declarations[{index}].x'", status=400)
+def fault(keyword: str, index: int = 0, *, holder: str = "tools[0].") -> UpstreamRefusal:
+    words = f"Unknown name \"{keyword}\" at '{holder}function_declarations[{index}].x'"
+    return UpstreamRefusal(words, status=400)
 
 
 def refusal_of(setting: str) -> UpstreamRefusal:
@@ -156,6 +157,25 @@ class TestSignatures:
         assert not repairs.keep_signatures
         assert not repairs.can_mend(SIGNATURE, gemini, used=NOTHING)
 
+    def test_are_known_without_their_name_where_the_model_has_spoken_before(self, store: MemoryStore) -> None:
+        refusal = UpstreamRefusal("Signature verification failed", status=400)
+        assert not repairs_of(store).can_mend(refusal, gemini, used=NOTHING)
+        repairs = repairs_of(store, replace(HELLO, messages=(*HELLO.messages, Message("assistant", ()))))
+        assert repairs.can_mend(refusal, gemini, used=NOTHING)
+        repairs.mend(refusal, gemini, used=NOTHING)
+        assert not repairs.keep_signatures
+        assert not repairs.can_mend(refusal, gemini, used=NOTHING)
+
+    def test_that_are_gone_do_not_hide_what_else_is_refused(self, store: MemoryStore) -> None:
+        repairs = repairs_of(store, TestSchemas.CHAT)
+        both = UpstreamRefusal(f"{SIGNATURE.message}\n{fault('format').message}", status=400)
+        for _ in range(2):
+            assert repairs.can_mend(both, gemini, used=NOTHING)
+            repairs.mend(both, gemini, used=NOTHING)
+        assert not repairs.keep_signatures
+        assert repairs.dropped == {"look": {"format"}}
+        assert not repairs.can_mend(both, gemini, used=NOTHING)
+
     def test_are_tried_again_by_the_next_request(self, store: MemoryStore) -> None:
         answered(store, SIGNATURE)
         assert repairs_of(store).keep_signatures
@@ -182,6 +202,33 @@ class TestSchemas:
         assert repairs_of(store, replace(HELLO, tools=(LOOK,)), model="other").dropped == {"look": {"format"}}
         changed = Tool("look", "d", {"type": "object"})
         assert repairs_of(store, replace(HELLO, tools=(changed,))).dropped == {}
+
+
+class TestSchemasOfSeveralHolders:
+    """In a request of Gemini's own each element of ``tools`` may declare functions, or something else."""
+
+    NAMES = "fgh"
+    CHAT = replace(HELLO, tools=tuple(Tool(name, "", {"type": "object"}) for name in NAMES), tool_groups=(1, 0, 2))
+
+    @pytest.mark.parametrize(("holder", "index", "name"), [(0, 0, "f"), (2, 0, "g"), (2, 1, "h")])
+    def test_keyword_is_dropped_of_the_tool_in_that_place(
+        self, store: MemoryStore, holder: int, index: int, name: str
+    ) -> None:
+        refusal = fault("format", index, holder=f"tools[{holder}].")
+        answered(store, refusal, self.CHAT)
+        assert repairs_of(store, self.CHAT).dropped == {name: {"format"}}
+
+    @pytest.mark.parametrize(
+        ("holder", "index"), [("tools[0].", 1), ("tools[1].", 0), ("tools[2].", 2), ("tools[3].", 0), ("", 0)]
+    )
+    def test_place_that_holds_no_tool_cannot_be_mended(self, store: MemoryStore, holder: str, index: int) -> None:
+        refusal = fault("format", index, holder=holder)
+        assert not repairs_of(store, self.CHAT).can_mend(refusal, gemini, used=ALL)
+
+    @pytest.mark.parametrize("holder", ["", "tools[0].", "tools[3]."])
+    def test_the_only_one_may_stand_anywhere(self, store: MemoryStore, holder: str) -> None:
+        answered(store, fault("format", 1, holder=holder), TestSchemas.CHAT)
+        assert repairs_of(store, TestSchemas.CHAT).dropped == {"other": {"format"}}
 
 
 @pytest.mark.parametrize("status", [403, 404, 429, 500])

@@ -55,11 +55,12 @@ def decode_request(body: Body, *, model: str, stream: bool) -> ChatRequest:
     messages.append(Message("user", (*_texts(first), *_files(first))))
     if any(content.get("role") == "model" for content in _objects(contents)):
         messages.append(Message("assistant", ()))  # answered before; what was said does not matter here
-    holders = [tool for tool in _objects(request.get("tools")) if _declared(tool)]
-    # Google names a function that it refuses by its place among those of one holder.
-    functions = _declared(holders[0]) if len(holders) == 1 else []
-    tools = tuple(Tool(str(function.get("name")), "", _schema(function)) for function in functions)
-    return ChatRequest(model, tuple(messages), tools=tools, stream=stream)
+    holders = request.get("tools")
+    declared = [_declared(holder) for holder in holders] if isinstance(holders, list) else []
+    tools = tuple(Tool(str(each.get("name")), "", _schema(each)) for functions in declared for each in functions)
+    groups = tuple(len(functions) for functions in declared)
+    is_grouped = len([size for size in groups if size]) > 1
+    return ChatRequest(model, tuple(messages), tools=tools, tool_groups=groups if is_grouped else (), stream=stream)
 
 
 def _texts(content: object) -> tuple[TextPart, ...]:
@@ -90,7 +91,10 @@ def _objects(value: object) -> list[Body]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _declared(tool: Body) -> list[Body]:
+def _declared(tool: object) -> list[Body]:
+    """The functions in one element of ``tools``, which may hold something else."""
+    if not isinstance(tool, dict):
+        return []
     return _objects(tool.get("functionDeclarations", tool.get("function_declarations")))
 
 

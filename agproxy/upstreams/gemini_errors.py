@@ -1,7 +1,8 @@
 """Gemini's HTTP errors as :class:`UpstreamRefusal`, and what they say about schemas and signatures.
 
 Wire: https://google.aip.dev/193 and google/rpc/error_details.proto; quota details as seen in the wild
-(``QuotaFailure.violations[].quotaId``, ``RetryInfo.retryDelay``).
+(``QuotaFailure.violations[].quotaId``, ``RetryInfo.retryDelay``; ``ErrorInfo.metadata.quota_limit``, which is one of
+https://github.com/googleapis/googleapis/blob/master/google/api/error_reason.proto, in google-gemini/gemini-cli#10513).
 """
 
 import json
@@ -19,6 +20,11 @@ _MAX_MESSAGE = 2000  # characters; Google quotes what it refuses, however long t
 
 # protobuf's "34.07s", and Go's "900ms" and "19h34m29.8s", in which the words of daily quotas come.
 _DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:([0-9.]{1,30})\s*(ms|s)\b)?", re.IGNORECASE)
+# "Quota exceeded for quota metric 'Gemini 2.5 Pro Requests' and limit 'Gemini 2.5 Pro Requests per day per user per
+# tier' of service ...": google-gemini/gemini-cli#10513. A limit has an id or a title there.
+_LIMIT_IN_WORDS = re.compile(
+    r"\bquota exceeded for quota metric '[^'\n]{0,200}' and limit '([^'\n]{1,200})'", re.IGNORECASE
+)
 _RETRY_IN_WORDS = re.compile(r"retry in (?=\d)" + _DURATION.pattern, re.IGNORECASE)
 
 
@@ -65,12 +71,7 @@ def refusal(status: int, value: object) -> UpstreamRefusal:
         status=status,
         reason=reason if isinstance(reason, str) else None,
         error_reasons=tuple(str(detail["reason"]) for detail in details if detail.get("reason")),
-        quota_ids=tuple(
-            str(violation["quotaId"])
-            for detail in details
-            for violation in _objects(detail.get("violations"))
-            if violation.get("quotaId")
-        ),
+        quota_ids=_quota_ids(details, message),
         details=_shown(details),
         retry_after_s=_delay(details, message),
     )
@@ -80,6 +81,17 @@ def _shown(details: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     """The details as a client may see them: without keys, and none beyond what an error needs."""
     text = redact(encode_json(details).decode())
     return tuple(json.loads(text)) if len(text) <= _MAX_DETAILS else ()
+
+
+def _quota_ids(details: list[dict[str, Any]], message: str) -> tuple[str, ...]:
+    """The quotas that are used up, as QuotaFailure, ErrorInfo or the older words of the message name them.
+
+    A title in words is made an id, "requests per day" ``requests_per_day``.
+    """
+    found = [violation.get("quotaId") for detail in details for violation in _objects(detail.get("violations"))]
+    found += [each.get("quota_limit") for detail in details for each in _objects([detail.get("metadata")])]
+    found += ["_".join(match[1].split()) for match in _LIMIT_IN_WORDS.finditer(message)]
+    return tuple(dict.fromkeys(str(each) for each in found if each))
 
 
 def _delay(details: list[dict[str, Any]], message: str) -> float | None:
@@ -123,8 +135,18 @@ def _retry_after(value: str, now: float) -> float | None:
 
 # A 400 may be mended and sent again, once.
 
-_SIGNATURE = re.compile(r"thought[\s_`'\"]*signature|`?signature`?\s+is not valid|invalid\s+`?signature", re.IGNORECASE)
-_DECLARATION = re.compile(r"function_?declarations\[(\d+)\]", re.IGNORECASE)
+_THOUGHT_SIGNATURE = re.compile(r"(?:thought|thinking)[\s_`'\"-]*signature", re.IGNORECASE)
+_SIGNATURE = re.compile(r"\bsignatures?\b", re.IGNORECASE)
+# Signatures of other kinds, and what is quoted: names and values of the client, which may say anything.
+_OTHER_SIGNATURE = re.compile(
+    r"\b(?:function|method|jwt|url|file) signatures?\b|\bsignatures? of (?:the |a )?(?:function|method)\b(?![ _]?call)"
+    r"|\\?\"[^\"]*(?:\"|$)|(?<!\w)'[^'\n]*'(?!\w)|\b(?:function|call|tool|property|parameter) `[^`\n]*`"
+    r"|`(?!signature`)[^`\n]*`",  # "Invalid `signature` in `thinking` block" is about what it says
+    re.IGNORECASE,
+)
+_DECLARATION = re.compile(r"(?:\btools\[(\d+)\]\.)?function_?declarations\[(\d+)\]", re.IGNORECASE)
+# In the path of a schema "signature" is the name of a property.
+_OF_A_SCHEMA = re.compile(r"function_?declarations\[|response_?(?:json_?)?schema", re.IGNORECASE)
 _UNKNOWN_NAME = re.compile(r"unknown name \\?\"([^\"\\]+)\\?\"", re.IGNORECASE)
 _KEYWORD = re.compile(
     r"function_?declarations\[\d+\]\S{0,300}[.\s'\"`]"  # the last one of the path: "items.format" is about "format"
@@ -133,15 +155,30 @@ _KEYWORD = re.compile(
 )
 
 
-def is_about_signature(error: UpstreamRefusal) -> bool:
-    """Whether a 400 refuses a thought signature, whatever its wording."""
-    return error.status == 400 and _SIGNATURE.search(error.message) is not None
+def is_about_signature(error: UpstreamRefusal, *, has_history: bool = True) -> bool:
+    """Whether a 400 refuses a thought signature, whatever its wording.
+
+    :param has_history: the request holds turns of the model. They alone bear signatures; where there are none, words
+        that do not name the thought are about something else.
+    """
+    if error.status != 400:
+        return False
+    words = "\n".join(line for line in error.message.splitlines() if not _OF_A_SCHEMA.search(line))
+    if _THOUGHT_SIGNATURE.search(words):
+        return True
+    return has_history and _SIGNATURE.search(_OTHER_SIGNATURE.sub("...", words)) is not None
 
 
-def schema_faults(error: UpstreamRefusal) -> tuple[tuple[int, str], ...]:
-    """The declarations (by index) and the schema keywords in them that a 400 refuses; it may name several, a line each.
+Fault = tuple[int | None, int, str]
+
+
+def schema_faults(error: UpstreamRefusal) -> tuple[Fault, ...]:
+    """The schema keywords that a 400 refuses; it may name several, a line each.
 
     ``Invalid JSON payload received. Unknown name "x" at 'tools[0].function_declarations[2].parameters': ...``
+
+    :returns: of each the element of ``tools`` (None where it is not told), the index of the declaration in it, and the
+        keyword.
     """
     if error.status != 400:
         return ()
@@ -151,10 +188,13 @@ def schema_faults(error: UpstreamRefusal) -> tuple[tuple[int, str], ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _fault(words: str) -> tuple[int, str] | None:
+def _fault(words: str) -> Fault | None:
     declaration = _DECLARATION.search(words)
     keyword = _UNKNOWN_NAME.search(words) or _KEYWORD.search(words)
-    return (int(declaration[1]), keyword[1]) if declaration and keyword else None
+    if declaration is None or keyword is None:
+        return None
+    holder, index = declaration.groups()
+    return (None if holder is None else int(holder), int(index), keyword[1])
 
 
 # Settings that some models have and others refuse, by the names of ``gemini_settings``, in the words of the service:

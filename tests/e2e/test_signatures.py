@@ -12,6 +12,11 @@ from tests.fake_google.signatures import CORRUPTED, INVALID, NOT_VALID
 
 LOOK = Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})
 MODEL = "gemini-3-flash-preview"
+WORDINGS = (
+    *(NOT_VALID, CORRUPTED, INVALID, "Invalid thought signature.", "Request contains an invalid thought-signature."),
+    *("The signature is invalid", "Signature verification failed", "Failed to decode signature of thought part"),
+    "thinking signature expired",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +55,7 @@ def test_conversation_goes_on_with_an_account_of_another_project(
     assert f"request mended model={MODEL} without=thought signatures" in agproxy.log()
 
 
-@pytest.mark.parametrize("words", [NOT_VALID, CORRUPTED, INVALID, "Invalid thought signature."])
+@pytest.mark.parametrize("words", WORDINGS)
 def test_words_of_the_refusal_do_not_matter(serve: Serve, google: FakeGoogle, words: str) -> None:
     google.ledger.refusal_words = words
     talk = Talk(serve("a").url, "chat", google)

@@ -102,11 +102,20 @@ def test_functions_are_those_of_the_one_holder(holder: str, field: str) -> None:
     declared = [{"name": "f", field: schema}, {"name": "g"}]
     body = {"tools": [{"googleSearch": {}}, {holder: declared}, {holder: []}]}
     assert decoded(body).tools == (Tool("f", "", schema), Tool("g", "", None))
+    assert decoded(body).tool_groups == ()
     assert decoded({"generateContentRequest": body}).tools == decoded(body).tools
 
 
-def test_functions_of_two_holders_cannot_be_told_by_their_place() -> None:
-    assert decoded({"tools": [{"functionDeclarations": [{"name": name}]} for name in "fg"]}).tools == ()
+def test_functions_of_several_holders_are_told_by_their_place() -> None:
+    holders: list[Json] = [
+        {"functionDeclarations": [{"name": "f"}]},
+        {"googleSearch": {}},
+        None,
+        {"function_declarations": [{"name": "g"}, {"name": "h", "parameters": {}}]},
+    ]
+    request = decoded({"tools": holders})
+    assert request.tools == (Tool("f", ""), Tool("g", ""), Tool("h", "", {}))
+    assert request.tool_groups == (1, 0, 0, 2)
 
 
 ANY = st.recursive(
@@ -134,6 +143,7 @@ def test_any_object_can_be_asked(body: dict[str, Any]) -> None:
     request = decoded(body)
     assert conversations.key(request)
     assert all(isinstance(tool.name, str) for tool in request.tools)
+    assert sum(request.tool_groups) in (0, len(request.tools))
 
 
 # Streams.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agproxy.errors import UpstreamRefusal, redact
-from agproxy.upstreams.gemini_errors import decode_error, is_about_signature, refused_setting, schema_faults
+from agproxy.upstreams.gemini_errors import Fault, decode_error, is_about_signature, refused_setting, schema_faults
 
 RECORDED = Path(__file__).parents[1] / "data" / "gemini_errors"
 NOW = 1_780_000_000.0
@@ -27,6 +27,27 @@ BODIES: dict[str, tuple[int, str | None, dict[str, Any]]] = {
         429,
         "RESOURCE_EXHAUSTED",
         {"quota_ids": ("GenerateContentInputTokensPerModelPerMinute-FreeTier",), "retry_after_s": 12.0},
+    ),
+    "quota_limit_per_minute.json": (
+        429,
+        "RESOURCE_EXHAUSTED",
+        {
+            "error_reasons": ("RATE_LIMIT_EXCEEDED",),
+            "quota_ids": (
+                "GenerateContentRequestsPerMinutePerProjectPerRegion",
+                "GenerateContent_request_limit_per_minute_for_a_region",
+            ),
+        },
+    ),
+    "quota_limit_per_day.json": (
+        429,
+        "RESOURCE_EXHAUSTED",
+        {"error_reasons": ("RATE_LIMIT_EXCEEDED",), "quota_ids": ("GenerateRequestsPerDayPerProjectPerModel",)},
+    ),
+    "quota_limit_words_only.json": (
+        429,
+        "RESOURCE_EXHAUSTED",
+        {"quota_ids": ("Gemini_2.5_Pro_Requests_per_day_per_user_per_tier",)},
     ),
     "quota_words_only.json": (429, "RESOURCE_EXHAUSTED", {"retry_after_s": 34.07}),
     "quota_words_of_hours.json": (429, "RESOURCE_EXHAUSTED", {"retry_after_s": pytest.approx(70_469.84)}),
@@ -67,12 +88,12 @@ BODIES: dict[str, tuple[int, str | None, dict[str, Any]]] = {
     "too_many_tokens.json": (400, "INVALID_ARGUMENT", {}),
     "bad_gateway.html": (502, None, {}),
 }
-SCHEMA_FAULTS: dict[str, tuple[int, str]] = {
-    "schema_unknown_name.json": (2, "additionalProperties"),
-    "schema_unknown_name_nested.json": (0, "const"),
-    "schema_starred.json": (3, "format"),
-    "schema_starred_below_items.json": (0, "format"),
-    "schema_enum_empty.json": (1, "enum"),
+SCHEMA_FAULTS: dict[str, Fault] = {
+    "schema_unknown_name.json": (0, 2, "additionalProperties"),
+    "schema_unknown_name_nested.json": (0, 0, "const"),
+    "schema_starred.json": (0, 3, "format"),
+    "schema_starred_below_items.json": (0, 0, "format"),
+    "schema_enum_empty.json": (0, 1, "enum"),
 }
 
 
@@ -157,16 +178,69 @@ def test_only_a_400_is_about_a_signature_or_a_schema(status: int) -> None:
         "Invalid thoughtSignature.",
         "Unable to submit request because Thought signature is not valid..",
         "contents[1].parts[0].thought_signature: Base64 decoding failed",
+        "Request contains an invalid thought-signature.",
+        "thinking signature expired",
     ],
 )
-def test_signature_refusals_are_matched_loosely(words: str) -> None:
-    assert is_about_signature(UpstreamRefusal(words, status=400))
+@pytest.mark.parametrize("has_history", [False, True])
+def test_signature_of_a_thought_is_known_by_its_name(words: str, has_history: bool) -> None:
+    assert is_about_signature(UpstreamRefusal(words, status=400), has_history=has_history)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Invalid `signature` in `thinking` block",
+        "`signature` is not valid",
+        "The signature is invalid",
+        "Signature is invalid.",
+        "SIGNATURES EXPIRED",
+        "Signature verification failed",
+        "Failed to decode signature of thought part",
+        "The function call's signature isn't that of the model's answer",
+        "The signature of function call 'look' is not valid",
+    ],
+)
+def test_any_signature_is_of_a_thought_where_the_model_has_spoken_before(words: str) -> None:
+    assert is_about_signature(UpstreamRefusal(words, status=400), has_history=True)
+    assert not is_about_signature(UpstreamRefusal(words, status=400), has_history=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "* GenerateContentRequest.tools[0].function_declarations[0].parameters.properties[signature].format: no such",
+        "* GenerateContentRequest.tools[0].function_declarations[0].parameters.properties[thought_signature].type: no",
+        "* GenerateContentRequest.generation_config.response_schema.properties[signature].type: must be specified",
+        "Unknown name \"signature\" at 'contents[1].parts[0]': Cannot find field.",
+        "Unknown name \"x\" at 'contents[1].parts[0].function_call.signature': Cannot find field.",
+        "Unknown name \\\"signature\\\" at 'contents[1]': Cannot find field.",
+        "Invalid value at 'contents[1].role' (TYPE_STRING), \"the signature is invalid\"",
+        "Invalid value at 'contents[1].role' (TYPE_STRING), \"the signature is too long to be shown",
+        "Function `signature` is declared twice.",
+        "Function call `signature` comes without a response; the tool `signature` lacks `check signature`.",
+        "The function signature is not valid",
+        "Signature of the function look: too many arguments",
+        "Invalid JWT Signature.",
+        "Please assign roles: signatureless",
+    ],
+)
+def test_signatures_of_other_kinds_are_none_of_a_thought(words: str) -> None:
+    assert not is_about_signature(UpstreamRefusal(words, status=400), has_history=True)
+
+
+def test_signature_is_found_beside_a_schema() -> None:
+    line = "* GenerateContentRequest.tools[0].function_declarations[0].parameters.properties[signature].type: missing"
+    assert is_about_signature(UpstreamRefusal(f"{line}\n* Thought signature is not valid.", status=400))
 
 
 def test_all_schema_faults_of_one_refusal_are_told() -> None:
     words = "Invalid JSON payload received. Unknown name \"{}\" at 'tools[0].function_declarations[{}].parameters': no"
     lines = [words.format(*fault) for fault in (("const", 0), ("if", 2), ("const", 0))]
-    assert schema_faults(UpstreamRefusal("\n".join(lines), status=400)) == ((0, "const"), (2, "if"))
+    assert schema_faults(UpstreamRefusal("\n".join(lines), status=400)) == (
+        (0, 0, "const"),
+        (0, 2, "if"),
+    )
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -179,15 +253,21 @@ def test_schema_fault(name: str) -> None:
     [
         (
             "Unknown name \"x-y\" at 'tools[0].functionDeclarations[11].parametersJsonSchema': Cannot find field.",
-            (11, "x-y"),
+            (0, 11, "x-y"),
         ),
-        ("Unknown name \\\"exclusiveMinimum\\\" at 'tools[0].function_declarations[1]'", (1, "exclusiveMinimum")),
-        ("tools[0].function_declarations[0].parameters.items.prefixItems[1].pattern is bad", (0, "pattern")),
+        ("Unknown name \\\"exclusiveMinimum\\\" at 'tools[0].function_declarations[1]'", (0, 1, "exclusiveMinimum")),
+        ("Unknown name \"x\" at 'tools[12].functionDeclarations[3].parameters': Cannot find field.", (12, 3, "x")),
+        (
+            "* CountTokensRequest.generate_content_request.tools[2].function_declarations[1].parameters.format: no",
+            (2, 1, "format"),
+        ),
+        ("Unknown name \"x\" at 'function_declarations[1].parameters': Cannot find field.", (None, 1, "x")),
+        ("tools[0].function_declarations[0].parameters.items.prefixItems[1].pattern is bad", (0, 0, "pattern")),
         ("tools[0].function_declarations[0].parameters: schema is too deep", None),
         ("function_declarations[0].parameters.formatting: bad", None),
     ],
 )
-def test_schema_fault_in_other_words(words: str, fault: tuple[int, str] | None) -> None:
+def test_schema_fault_in_other_words(words: str, fault: Fault | None) -> None:
     assert schema_faults(UpstreamRefusal(words, status=400)) == ((fault,) if fault else ())
 
 
@@ -216,6 +296,24 @@ def test_body_counts_before_the_retry_after_header() -> None:
 def test_retry_after_header_of_an_html_page() -> None:
     error = decode_error(503, {"retry-after": "30"}, b"<html>", now=NOW)
     assert (error.status, error.retry_after_s) == (503, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "quota_ids"),
+    [
+        ("Quota exceeded for quota metric 'A per day' and limit 'B per minute' of service 'x'.", ("B_per_minute",)),
+        (f"* Quota exceeded for quota metric 'A' and limit '{PER_DAY}' of service 'x'.", (PER_DAY,)),
+        ("You have asked for 'requests per day' and limit 'B per day'", ()),
+        ("Quota exceeded for quota metric 'A' and limit 'B per day", ()),
+    ],
+)
+def test_limit_in_words(words: str, quota_ids: tuple[str, ...]) -> None:
+    assert of({"error": {"message": words}}, 429).quota_ids == quota_ids
+
+
+def test_quota_that_is_told_twice_is_one() -> None:
+    details = [{"violations": [{"quotaId": PER_DAY}]}, {"metadata": {"quota_limit": PER_DAY}}]
+    assert of({"error": {"message": "x", "details": details}}, 429).quota_ids == (PER_DAY,)
 
 
 @pytest.mark.parametrize(
@@ -270,6 +368,7 @@ def test_redirect_is_a_bad_gateway(body: bytes) -> None:
         {"message": 5, "details": None},
         {"message": "x", "status": 5, "details": [None, "x", {"reason": None, "violations": None}]},
         {"message": "x", "details": [{"violations": [None, {"quotaId": None}], "metadata": None}]},
+        {"message": "x", "details": [{"metadata": {"quota_limit": None}}, {"metadata": ["quota_limit"]}]},
     ],
 )
 def test_odd_error_objects_are_taken(holder: dict[str, Any]) -> None:
