@@ -24,6 +24,6 @@ _allocate_in_one_arena()
 log.configure("info")  # until the configuration says otherwise
 app = create_app()
 log.configure(app.log_level)
-is_worker = shutdown.install(app.underway)
-if is_worker or "gunicorn.arbiter" not in sys.modules:  # else --preload: what a thread does is lost in the fork
+_is_worker = shutdown.install(app.underway)
+if _is_worker or "gunicorn.arbiter" not in sys.modules:  # else --preload: what a thread does is lost in the fork
     threading.Thread(target=app.keep_up, name="agproxy-config", daemon=True).start()
