@@ -226,6 +226,19 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     return config
 
 
+def check_edit(edited: Config, before: Config) -> None:
+    """Refuse an edit that leaves nothing: an editor was killed, say, and the defaults would let everybody in.
+
+    :raises ConfigError: the file is empty, and was not.
+    """
+    if edited.path and _size(edited) == 0 and _size(before):
+        raise ConfigError(f"{edited.path} is empty")
+
+
+def _size(config: Config) -> int:
+    return next((stamp.size for stamp in config.stamps[:1] if stamp), 0)
+
+
 def parsed(content: bytes, path: Path, environ: Mapping[str, str], *, stamp: Stamp) -> Config:
     """The configuration of a file with this content.
 

@@ -107,6 +107,8 @@ def load(environ: Mapping[str, str]) -> Noted:
     noted = _notebook.read() if _notebook is not None else None
     try:
         found = config.load(config.find(environ), environ)
+        if noted is not None:
+            config.check_edit(found, noted.last)
     except ConfigError as error:
         if noted is None:
             raise

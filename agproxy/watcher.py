@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agproxy import last_good
-from agproxy.config import Config, load
+from agproxy.config import Config, check_edit, load
 from agproxy.errors import ConfigError
 from agproxy.stamps import Stamp, stamp_of
 from agproxy.store import places
@@ -90,9 +90,8 @@ class Watcher:
         if now - self._seen_since < _SETTLED_S and not all(_is_settled(stamp, time.time_ns()) for stamp in looked_at):
             return
         try:
-            if not seen[0].size and any(stamp.size for stamp in self._config.stamps[:1] if stamp):
-                raise ConfigError(f"{path} is empty")  # an editor was killed, say; it would let everybody in
             config = load(path, self._environ)
+            check_edit(config, self._config)
         except ConfigError as error:
             if _stamps(files) == seen:
                 self._refused = seen

@@ -87,6 +87,17 @@ class TestShared:
         assert name(last_good.load(environ).last) == "me"
         assert "which is not a file" in caplog.text
 
+    def test_file_was_emptied(self, environ: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+        last_good.load(environ)
+        edit(environ, "")
+        assert name(last_good.load(environ).last) == "me"
+        assert "agproxy.ini is empty" in caplog.text
+
+    def test_service_that_began_with_an_empty_file(self, environ: dict[str, str]) -> None:
+        edit(environ, "")
+        for _ in range(2):
+            assert name(last_good.load(environ).last) == "demo"
+
     def test_shorter_one_after_a_longer_one(self, environ: dict[str, str]) -> None:
         edit(environ, GOOD + "".join(f"[account:more-{number}]\napi_key = AIza-x\n" for number in range(50)))
         assert len(last_good.load(environ).last.accounts) == 51
