@@ -19,6 +19,7 @@ from tests.fake_google import FakeGoogle
 from tests.ports import free_port
 
 START_TIMEOUT_S = 60.0
+SETTINGS = ("--config", "python:agproxy.cli.gunicorn_settings")  # of gunicorn, as `agproxy serve` starts it
 
 
 @dataclass

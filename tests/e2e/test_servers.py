@@ -22,11 +22,10 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 
 from agproxy.app import create_app
-from tests.e2e.conftest import Agproxy, Serve, accounts_ini, environment, gunicorn_argv, running
+from tests.e2e.conftest import SETTINGS, Agproxy, Serve, accounts_ini, environment, gunicorn_argv, running
 from tests.fake_google import FakeGoogle, slow, text
 from tests.ports import free_port
 
-SETTINGS = ("--config", "python:agproxy.cli.gunicorn_settings")
 RULE = "[models]\ngpt-4o = gemini-2.5-pro\n"
 QUESTION = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 

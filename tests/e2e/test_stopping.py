@@ -16,7 +16,7 @@ import requests
 
 from tests import tongues
 from tests.conversation.turn import JsonObject, Text
-from tests.e2e.conftest import Agproxy, Serve, accounts_ini, environment, running
+from tests.e2e.conftest import SETTINGS, Agproxy, Serve, accounts_ini, environment, running
 from tests.fake_google import Answer, FakeGoogle, quota_per_minute, slow, text
 from tests.fake_google.record import RecordedRequest
 from tests.ports import free_port
@@ -24,9 +24,7 @@ from tests.ports import free_port
 STOPPED = "agproxy is being stopped; try again"
 READY = "worker is ready"
 PING_S = 0.5
-# gunicorn as README has it, and as `agproxy serve` starts it
-PLAIN = ("-k", "gevent", "--keep-alive", "75")
-SETTINGS = ("--config", "python:agproxy.cli.gunicorn_settings")
+PLAIN = ("-k", "gevent", "--keep-alive", "75")  # gunicorn as README has it
 
 Start = Callable[..., Agproxy]
 
